@@ -1,0 +1,99 @@
+"""What a method is: it turns one shot request into frames, and says what it is made of.
+
+A method never picks a path, never globs and never decides to skip: everything a shot depends on is in its
+`ShotRequest`, everything that changes pixels is in `identity()`. That is what makes resume and comparison safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stbench.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from stbench.story import Shot, Story
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedShot:
+    """A published shot of the same story, as later shots may use it: files, never live state."""
+
+    shot: Shot
+    video: Path
+    keyframes: tuple[Path, ...] = ()  # PNGs, in the order in which they were chosen
+    tail: tuple[Path, ...] = ()  # PNGs of the last frames, oldest first
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotRequest:
+    """Everything that one shot may depend on."""
+
+    story: Story
+    shot: Shot
+    seed: int
+    finished: tuple[FinishedShot, ...] = ()  # all earlier shots of this story, in order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A measured stage of work."""
+
+    stage: str
+    seconds: float
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotResult:
+    """What a method made of one request."""
+
+    frames: np.ndarray  # (F, H, W, 3) uint8
+    fps: float
+    keyframes: tuple[int, ...] = ()  # indices into frames: what this shot adds to memory
+    tail: int = 0  # how many last frames later shots may need, kept losslessly
+    spans: tuple[Span, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)  # recorded with the shot: mode, memory used, …
+
+
+class ShotMaker(Protocol):
+    """A method with its models loaded."""
+
+    def shot(self, request: ShotRequest) -> ShotResult:
+        """Make one shot. Raises on failure; the runner records it."""
+        ...
+
+
+class Method(Protocol):
+    """A way to make films. Built by `from_options`, cheap until `open` is entered."""
+
+    name: str
+
+    @classmethod
+    def from_options(cls, *, model: str, options: Mapping[str, str]) -> Method:
+        """Build from the model name and the `--set key=value` options; unknown keys are a `UserError`."""
+        ...
+
+    def identity(self) -> Mapping[str, Any]:
+        """Everything that changes pixels, JSON-able: method version, options resolved, weight digests."""
+        ...
+
+    def describe(self) -> str:
+        """One line for `stbench list` and the run's header, including what it knows of its own limits."""
+        ...
+
+    def open(self, device: str) -> AbstractContextManager[ShotMaker]:
+        """Load what is needed on `device` ("cpu", "cuda", "cuda:1"); the models are freed on exit."""
+        ...
+
+
+METHODS: Registry[type[Method]] = Registry("method", group="stbench.methods")
+METHODS.add("storymem", "storymem.method:StoryMem")
+METHODS.add("wan-t2v", "storymem.independent:WanT2V")
+METHODS.add("frozen", "stbench.baselines.frozen:Frozen")
+METHODS.add("world-truth", "stbench.baselines.world_truth:WorldTruth")
