@@ -1,0 +1,1 @@
+"""Training of Story World's generator: one command per model, resumable, deterministic data, curves and cards."""

@@ -1,0 +1,122 @@
+"""The memory LoRA: low-rank updates of the frozen base that teach it to read memory frames.
+
+As in arXiv 2512.19539: a target clip with 1 to 6 memory frames from other clips of the same story, distractors of other
+characters among them; memory latents in front at positions -M·S … -S (S = 5), carrying noise like the video but known
+through mask and condition; the first frame given to a part of the samples (MI2V). The loss counts the video only.
+
+What makes it learn: most noise levels high (a look is decided early in sampling), the character's cells weighed up, and
+a curriculum (one frame of the same character first, distractors later). The overall loss hides whether memory is used,
+so the log holds the loss at σ = 0.9 with the true memory and with another sample's (`gap` is the difference).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from stbench.world.data import caption
+from storymem.condition import condition
+from storymem.lora import ADAPTER
+from storymem.positions import positions_set, temporal_positions
+from storymem.training.base import FIRST_FRAME_SHARE, TEXT_DROP, WorldBase, draw_sigma, flow_loss
+from storymem.training.latent_data import LatentClips
+from storymem.training.loop import LoopSettings, draw_curve, run_loop
+from storymem.training.optim import Optimizers
+
+RANK, MASK_WEIGHT, HIGH_NOISE_SHARE, MOST = 64, 5.0, 0.7, 6
+
+
+def add_lora(model: WorldBase, rank: int = RANK, seed: int = 0) -> None:
+    """Freeze the base and add a trainable rsLoRA adapter on every linear layer of the blocks."""
+    from peft import LoraConfig
+
+    from storymem.layouts import LINEARS
+
+    torch.manual_seed(seed)
+    model.requires_grad_(False)
+    targets = [f"blocks.{i}.{kind}" for i in range(len(model.transformer.blocks)) for kind in LINEARS.values()]
+    config = LoraConfig(r=rank, lora_alpha=rank**0.5, use_rslora=True, lora_dropout=0.0, target_modules=targets)
+    model.transformer.add_adapter(config, ADAPTER)
+
+
+class MemorySampler:
+    """Chooses, for each target clip, memory frames from other clips: of the same character and of others."""
+
+    def __init__(self, clips: LatentClips):
+        self.clips = clips
+        self.by_look: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+        for i, t in enumerate(clips.truths):
+            self.by_look[t.species, t.colour, t.accessory].append(i)
+        self.looks = list(self.by_look)
+
+    def _distractor(self, rng: np.random.Generator, species: str) -> list[int]:
+        while (look := self.looks[int(rng.integers(len(self.looks)))])[0] == species:
+            pass
+        return self.by_look[look]
+
+    def memory(self, rng: np.random.Generator, target: int, count: int, distract: float) -> torch.Tensor:
+        """(16, count, 6, 10): every frame is the target's character, or with probability `distract` a second one."""
+        truth = self.clips.truths[target]
+        same = [i for i in self.by_look[truth.species, truth.colour, truth.accessory] if i != target] or [target]
+        other = self._distractor(rng, truth.species)
+        is_other = rng.random(count) < (distract if rng.random() < 0.6 else 0.0)
+        if is_other.all() and rng.random() < 0.8:
+            is_other[int(rng.integers(count))] = False
+        chosen = [int(rng.choice(other if o else same)) for o in is_other]
+        frames = rng.integers(self.clips.memory.shape[1], size=count)
+        return torch.stack([self.clips.memory[c, f] for c, f in zip(chosen, frames, strict=True)], 1)
+
+
+def _progress(k: int, steps: int, rng: np.random.Generator) -> tuple[int, float]:
+    """Memory frames and distractor share at step `k`: one frame alone, then more, then others among them."""
+    done = k / steps
+    if done < 0.2:
+        return 1, 0.0
+    most = 2 if done < 0.4 else 4 if done < 0.6 else MOST
+    return int(rng.integers(1, most + 1)), min(0.6, 1.5 * (done - 0.2))
+
+
+def train_memory(out: Path, model: WorldBase, clips: LatentClips, *, steps: int, batch: int = 20, seed: int = 0) -> WorldBase:
+    """Train the adapter; the base stays as it is."""
+    add_lora(model, seed=seed)
+    sampler = MemorySampler(clips)
+    optim = Optimizers(model, muon_lr=0.01, adam_lr=1e-3, steps=steps, decay=0.5)
+
+    def loss_of(index: np.ndarray, memory: torch.Tensor, first: int, sigma: torch.Tensor, text: torch.Tensor, eps: torch.Tensor) -> Any:
+        clean, count = clips.video[index], memory.shape[2]
+        video_condition = clips.first[index] if first else blank.expand_as(clean)
+        known = condition(video_condition, memory_latents=memory, frames=17, known=first)
+        both = torch.cat([memory, clean], 2)
+        noisy = torch.lerp(both, eps, sigma[:, None, None, None, None])
+        with positions_set(model.transformer, temporal_positions(count, clean.shape[2])):
+            predicted = model.velocity(noisy, known, sigma, text)[:, :, count:]
+        return flow_loss(predicted, (eps - both)[:, :, count:], clips.mask[index], MASK_WEIGHT)
+
+    def step(k: int, rng: np.random.Generator, noise: torch.Generator) -> tuple[torch.Tensor, Mapping[str, float]]:
+        index = rng.integers(len(clips.truths), size=batch)
+        count, distract = _progress(k, steps, rng)
+        memory = torch.stack([sampler.memory(rng, int(i), count, distract) for i in index])
+        first = int(rng.random() < FIRST_FRAME_SHARE)
+        sigma = torch.where(
+            torch.rand(batch, generator=noise) < HIGH_NOISE_SHARE, 0.6 + 0.4 * torch.rand(batch, generator=noise), draw_sigma(noise, batch)
+        )
+        with torch.no_grad():
+            text = model.embed_text([caption(clips.truths[i], rng) for i in index], rng.random(batch) < TEXT_DROP)
+        eps = torch.randn(batch, 16, 5 + count, 6, 10, generator=noise)
+        figures = {}
+        if k % 40 == 0:
+            with torch.no_grad():
+                high = torch.full((batch,), 0.9)
+                true, wrong = (float(loss_of(index, m, 0, high, text, eps)) for m in (memory, memory.roll(1, 0)))
+            figures = {"gap": wrong - true, "loss_high": true}
+        return loss_of(index, memory, first, sigma, text, eps), figures
+
+    blank = clips.blank
+    run_loop(model, optim, step, LoopSettings(out=out, steps=steps, seed=seed))
+    draw_curve(out, title="world memory LoRA")
+    return model
