@@ -1,0 +1,112 @@
+"""CLIP ViT-B/32 as the keyframe encoder of the big model, fed as the published search feeds it.
+
+Frames are first resized as a vision-language model would (multiples of 28 pixels, bounded area; bilinear with antialias,
+on bytes), then to 224x224 (bilinear, aspect not kept), then normalised for CLIP. Memory images go through the second step
+only. Weights: hub id openai/clip-vit-base-patch32, from the local Hugging Face cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from stbench.errors import UserError
+from storymem.checkpoints import file_digest
+
+HUB_ID = "openai/clip-vit-base-patch32"
+PATCH_PX, MIN_PIXELS, MAX_PIXELS = 28, 48 * 28 * 28, 256 * 28 * 28
+CLIP_PX = 224
+_MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+_BATCH = 32
+
+
+def search_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width, multiples of 28, at which the search looks at frames.
+
+    Example:
+        >>> search_size(480, 832), search_size(48, 64), search_size(100, 400)
+        ((336, 588), (168, 224), (112, 392))
+    """
+    rows, columns = (max(PATCH_PX, round(side / PATCH_PX) * PATCH_PX) for side in (height, width))
+    if rows * columns > MAX_PIXELS:
+        factor = math.sqrt(height * width / MAX_PIXELS)
+        rows, columns = (math.floor(side / factor / PATCH_PX) * PATCH_PX for side in (height, width))
+    elif rows * columns < MIN_PIXELS:
+        factor = math.sqrt(MIN_PIXELS / (height * width))
+        rows, columns = (math.ceil(side * factor / PATCH_PX) * PATCH_PX for side in (height, width))
+    return rows, columns
+
+
+def shrink(frames_FCHW: torch.Tensor) -> torch.Tensor:
+    """uint8 (F, 3, H, W) → uint8 at the search size; antialiased, on bytes."""
+    size = search_size(*frames_FCHW.shape[2:])
+    return functional.interpolate(frames_FCHW, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def clip_pixels(frames_FCHW: torch.Tensor) -> torch.Tensor:
+    """uint8 (F, 3, H, W) → normalised float32 (F, 3, 224, 224)."""
+    small = functional.interpolate(frames_FCHW.float() / 255.0, size=(CLIP_PX, CLIP_PX), mode="bilinear", align_corners=False)
+    mean, std = (torch.tensor(values, device=small.device).reshape(1, 3, 1, 1) for values in (_MEAN, _STD))
+    return (small - mean) / std
+
+
+class ClipFrames:
+    """A `stbench.encoders.FrameEncoder`."""
+
+    id = "clip-vit-b-32"
+
+    def __init__(self, model: Any):
+        self._model = model
+
+    @classmethod
+    def load(cls, device: str) -> ClipFrames:
+        """Load the image tower on `device`."""
+        from transformers import CLIPVisionModelWithProjection
+
+        model = CLIPVisionModelWithProjection.from_pretrained(_folder(), local_files_only=True, use_safetensors=_safetensors(_folder()))
+        return cls(model.to(device).eval().requires_grad_(False))
+
+    @classmethod
+    def digest(cls) -> str:
+        """sha256 of the weights and of the preprocessing's version."""
+        folder = _folder()
+        weights = folder / ("model.safetensors" if _safetensors(folder) else "pytorch_model.bin")
+        return hashlib.sha256(f"preprocessing 1 {file_digest(weights)}".encode()).hexdigest()
+
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        """Frames of a new shot, (F, H, W, 3) uint8 → (F, 512) float32 of length 1."""
+        return self._encode(frames, first=shrink)
+
+    def encode_memory(self, frames: np.ndarray) -> np.ndarray:
+        """Images that stand in memory, to compare new keyframes with: as `encode_frames`, without the first resize."""
+        return self._encode(frames, first=lambda batch: batch)
+
+    @torch.no_grad()
+    def _encode(self, frames: np.ndarray, *, first: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
+        parts = []
+        for start in range(0, len(frames), _BATCH):
+            batch = torch.from_numpy(frames[start : start + _BATCH]).permute(0, 3, 1, 2).to(self._model.device)
+            embeds = self._model(pixel_values=clip_pixels(first(batch)).to(self._model.dtype)).image_embeds.float()
+            parts.append(functional.normalize(embeds, dim=-1).cpu().numpy())
+        return np.concatenate(parts).astype(np.float32)
+
+
+def _safetensors(folder: Path) -> bool:
+    return (folder / "model.safetensors").is_file()
+
+
+def _folder() -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(HUB_ID, local_files_only=True))
+    except (LocalEntryNotFoundError, FileNotFoundError) as error:
+        raise UserError("weights are not on this machine (MIT licence, 0.6 GB)", where=HUB_ID, hint=f"run: hf download {HUB_ID}") from error

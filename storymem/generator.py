@@ -1,0 +1,254 @@
+"""The generator: a loaded model that turns a prompt, memory and known frames into a clip.
+
+It holds no story and picks no memory; that is `method.py`. Text-to-video uses the base transformers; memory shots use the
+memory model with its LoRA attached. In the embedded model both are one transformer, and the adapter is switched off for
+text-to-video.
+
+Shapes: F frames, M memory images, H, W pixels, L text tokens, D text channels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from stbench.errors import UserError
+from stbench.methods import Span
+from storymem import checkpoints, condition, lora, text
+from storymem.denoise import Experts, Sampling, denoise, draw_noise
+from storymem.latents import Latents
+from storymem.positions import STRIDE, Variant, temporal_positions, use_explicit_positions
+from storymem.profiles import Model
+
+EXPERT_FOLDERS = ("transformer", "transformer_2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Take:
+    """One clip to make. Without memory and known frames it is text-to-video."""
+
+    prompt: str
+    seed: int
+    sampling: Sampling
+    memory: torch.Tensor | None = None  # (1, 16, M, h, w) latents of memory images, oldest first
+    known: np.ndarray | None = None  # (k, H, W, 3) uint8: first frame (k = 1) or motion frames (k = 5)
+    variant: Variant = "paper"
+    stride: int = STRIDE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """What a take gave."""
+
+    frames: np.ndarray  # (F, H, W, 3) uint8, known frames included
+    spans: tuple[Span, ...]
+
+
+@dataclass(kw_only=True)
+class Stopwatch:
+    """Collects spans."""
+
+    spans: list[Span] = field(default_factory=list)
+
+    @contextmanager
+    def time(self, stage: str, **detail: Any) -> Iterator[None]:
+        """Measure the `with` block."""
+        start = time.perf_counter()
+        yield
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.spans.append(Span(stage=stage, seconds=time.perf_counter() - start, detail=detail))
+
+
+class Generator:
+    """Components of a model, loaded when first needed.
+
+    Args:
+        model: Profile and folders.
+        device: "cpu", "cuda", "cuda:1", …
+    """
+
+    def __init__(self, model: Model, device: str):
+        self.model, self.profile, self.device = model, model.profile, torch.device(device)
+        self.dtype: torch.dtype = getattr(torch, self.profile.dtype)
+        self._experts: dict[tuple[Path, bool], list[Any]] = {}
+        self._texts: dict[str, torch.Tensor] = {}
+        self._cut: dict[str, bool] = {}
+        self.proofs: list[lora.LoraProof] = []
+        check_fit(model)
+        base = model.t2v
+        self.tokenizer = checkpoints.load_tokenizer(base / "tokenizer")
+        self.text_encoder = checkpoints.load_component(base / "text_encoder", "text_encoder", dtype=self.dtype)
+        vae = checkpoints.load_component(base / "vae", "vae", dtype=torch.float32)
+        if not self.profile.offload:
+            self.text_encoder.to(self.device)
+        self.latents = Latents(vae.to(self.device))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a frame, pixels."""
+        return self.profile.height, self.profile.width
+
+    def is_cut(self, prompt: str) -> bool:
+        """Whether the end of the prompt is not read because it has too many tokens."""
+        if prompt not in self._cut:
+            self._cut[prompt] = text.is_cut(self.tokenizer, prompt, self.profile.text_length)
+        return self._cut[prompt]
+
+    def prepare_texts(self, prompts: Sequence[str]) -> None:
+        """Encode prompts, and the negative one, that are not encoded yet.
+
+        One by one, so that a prompt's embedding never depends on its neighbours in a batch.
+        """
+        fresh = [prompt for prompt in dict.fromkeys((*prompts, self.profile.negative_prompt)) if prompt not in self._texts]
+        if not fresh:
+            return
+        with self._ready(self.text_encoder):
+            for prompt in fresh:
+                self._texts[prompt] = text.embed(self.tokenizer, self.text_encoder, [prompt], self.profile.text_length)[0]
+
+    def encode_image(self, image: np.ndarray) -> torch.Tensor:
+        """A memory image (H', W', 3) uint8 of any size → (1, 16, 1, h, w)."""
+        return self.latents.encode_images(self._fit(image[None]))
+
+    def _fit(self, images: np.ndarray) -> torch.Tensor:
+        return condition.resize(condition.to_model_range(torch.from_numpy(images)), *self.size)
+
+    def take(self, take: Take) -> Clip:
+        """Make one clip."""
+        watch = Stopwatch()
+        with watch.time("text_encode"):
+            self.prepare_texts([take.prompt])
+        memory_count = 0 if take.memory is None else take.memory.shape[2]
+        from_text = memory_count == 0 and take.known is None
+        with watch.time("memory_encode", memory=memory_count):
+            given, shape = self._condition(take, from_text)
+        experts = self._load(from_text, adapter=memory_count > 0 or (not from_text and self.profile.i2v_uses_lora))
+        with watch.time("denoise", steps=take.sampling.steps):
+            latents = denoise(
+                experts,
+                draw_noise(shape, take.seed).to(self.device),
+                condition=given,
+                text=self._texts[take.prompt].to(self.device),
+                negative=self._texts[self.profile.negative_prompt].to(self.device),
+                positions=temporal_positions(memory_count, shape[1] - memory_count, variant=take.variant, stride=take.stride),
+                sampling=take.sampling,
+            )
+        with watch.time("vae_decode"):
+            video = self.latents.decode(latents[None, :, memory_count:])
+            frames = condition.unpack(video[0]).cpu().numpy()
+        return Clip(frames=frames, spans=tuple(watch.spans))
+
+    def _condition(self, take: Take, from_text: bool) -> tuple[torch.Tensor | None, tuple[int, int, int, int]]:
+        """Condition channels (None for a transformer without them) and the shape of the noise."""
+        height, width = self.size
+        stride, frames = self.latents.spatial_stride, self.profile.frames
+        memory_count = 0 if take.memory is None else take.memory.shape[2]
+        channels = condition.LATENT_CHANNELS
+        shape = (channels, memory_count + condition.latent_frames(frames), height // stride, width // stride)
+        if from_text:
+            has_condition = in_channels(self.model.t2v) > channels
+            return (condition.no_condition(torch.zeros(shape, device=self.device)) if has_condition else None), shape
+        overwritten = take.variant == "release-2025-12" and take.known is not None and len(take.known) == 1
+        if take.known is None or overwritten:  # the first release lost the first frame here, but kept its mask
+            video = self.latents.encode_blank(frames, height, width)
+        else:
+            first = self._fit(take.known).transpose(0, 1)[None]
+            video = self.latents.encode(condition.known_video(first, frames, height, width))
+        given = condition.condition(
+            video[0],
+            memory_latents=None if take.memory is None else take.memory[0],
+            frames=frames,
+            known=0 if take.known is None else len(take.known),
+        )
+        return given, shape
+
+    def _load(self, from_text: bool, *, adapter: bool) -> Experts:
+        """The transformers for this kind of take, adapter switched on or off."""
+        folder = self.model.t2v if from_text else self.model.m2v
+        with_lora = bool(self.model.lora) and folder == self.model.m2v
+        key = (folder, with_lora)
+        if key not in self._experts:
+            self._experts[key] = [self._load_expert(folder, number, with_lora) for number in range(self.profile.experts)]
+        models = self._experts[key]
+        if with_lora:
+            for model in models:
+                model.enable_adapters() if adapter else model.disable_adapters()
+        return Experts(high=models[0], low=models[1] if len(models) > 1 else None, ready=self._ready)
+
+    def _load_expert(self, folder: Path, number: int, with_lora: bool) -> Any:
+        model = checkpoints.load_component(folder / EXPERT_FOLDERS[number], "transformer", dtype=self.dtype)
+        if with_lora:
+            state, spec, where = read_lora(self.model, number)
+            self.proofs.append(lora.attach(model, state, spec, where=where))
+        use_explicit_positions(model)
+        return model if self.profile.offload else model.to(self.device)
+
+    @contextmanager
+    def _ready(self, module: Any) -> Iterator[None]:
+        """Make a module usable: with `offload`, bring it to the device and send the other big ones back."""
+        if self.profile.offload and self.device.type != "cpu":
+            for other in (self.text_encoder, *(expert for experts in self._experts.values() for expert in experts)):
+                if other is not module:
+                    other.to("cpu")
+            module.to(self.device)
+        yield
+
+
+def read_lora(model: Model, number: int) -> tuple[checkpoints.State, lora.LoraSpec, str]:
+    """Weights, scale and file name of the adapter of one expert."""
+    path = model.lora[number]
+    spec = lora.read_spec(path if path.is_dir() else path.parent)
+    if path.is_dir():
+        state, where = checkpoints.read_weights(path)
+    else:
+        state, where = checkpoints.read_safetensors(path), str(path)
+    if spec is None:
+        if model.profile.lora_alpha is None:
+            raise UserError("the scale of the adapter is unknown", where=where, expected="adapter_config.json or lora_alpha in the profile")
+        spec = lora.LoraSpec(alpha=model.profile.lora_alpha, rank_stabilised=model.profile.lora_rank_stabilised)
+    return state, spec, where
+
+
+def in_channels(folder: Path) -> int:
+    """Input channels of the transformer in a model folder, from its config alone."""
+    return int(checkpoints.read_json(folder / EXPERT_FOLDERS[0] / "config.json").get("in_channels", 0))
+
+
+def check_fit(model: Model) -> None:
+    """Compare configs with the profile, before any weight is read.
+
+    Raises:
+        UserError: Channels, text width or picture size that do not fit together; an expert too few or too many.
+    """
+    profile = model.profile
+    for folder, expected in ((model.t2v, (16, 36)), (model.m2v, (36,))):
+        for number in range(2):
+            path = folder / EXPERT_FOLDERS[number] / "config.json"
+            if number >= profile.experts:
+                if path.is_file():
+                    raise UserError("a second expert is there", where=str(path), expected="none, since the profile has no boundary")
+                continue
+            config = checkpoints.read_json(path)
+            if config.get("in_channels") not in expected:
+                wanted = " or ".join(map(str, expected))
+                raise UserError(f"field 'in_channels' is {config.get('in_channels')}", where=str(path), expected=wanted)
+            width = checkpoints.read_json(model.t2v / "text_encoder" / "config.json").get("d_model")
+            if config.get("text_dim") != width:
+                raise UserError(
+                    f"field 'text_dim' is {config.get('text_dim')}", where=str(path), expected=f"{width}, the text encoder's width"
+                )
+    vae = checkpoints.read_json(model.t2v / "vae" / "config.json")
+    if vae.get("z_dim") != condition.LATENT_CHANNELS:
+        where = str(model.t2v / "vae" / "config.json")
+        raise UserError(f"field 'z_dim' is {vae.get('z_dim')}", where=where, expected=f"{condition.LATENT_CHANNELS}")
+    unit = 2 ** (len(vae.get("dim_mult", ())) - 1) * (vae.get("patch_size") or 1) * 2
+    if profile.width % unit or profile.height % unit:
+        raise UserError(f"size is {profile.width}x{profile.height}", where=profile.name, expected=f"multiples of {unit}")

@@ -1,0 +1,84 @@
+"""Baselines on the same base model: independent shots, and a chain of first frames. No memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from stbench.methods import ShotRequest, ShotResult
+from stbench.story import Story
+from storymem.generator import Generator, Take
+from storymem.images import read_image
+from storymem.method import base_identity, word_notes
+from storymem.options import SamplingOptions, parse
+from storymem.profiles import Model, resolve
+
+VERSION = 1
+
+
+class WanT2V:
+    """Every shot alone, from its prompt: what the base model does without memory."""
+
+    name = "wan-t2v"
+    chained = False
+
+    def __init__(self, model: Model, options: SamplingOptions):
+        self.model, self.options = model, options
+
+    @classmethod
+    def from_options(cls, *, model: str, options: Mapping[str, str]) -> WanT2V:
+        """Build from `--model` and `--set`; reads the profile, loads nothing."""
+        found = resolve(model)
+        return cls(found, parse(SamplingOptions, options, found.profile))
+
+    def identity(self) -> Mapping[str, Any]:
+        """Everything that changes pixels."""
+        return {**base_identity(self.name, VERSION, self.model, memory=self.chained), "options": self.options.resolved()}
+
+    def describe(self) -> str:
+        """One line: model, licence, what it cannot do."""
+        how = "the last frame of a shot starts the next" if self.chained else "every shot alone"
+        return (
+            f"{self.name} on {self.model.profile.name}: {how}, {self.options.steps} steps, no memory; weights: {self.model.profile.licence}"
+        )
+
+    def story_notes(self, story: Story) -> str | None:
+        """The share of the story's words that the model knows, where that is less than all."""
+        return word_notes(self.model, story)
+
+    @contextmanager
+    def open(self, device: str) -> Iterator[_Shots]:
+        """Load the model."""
+        yield _Shots(Generator(self.model, device), self.options, chained=self.chained)
+
+
+class WanI2VChain(WanT2V):
+    """The first shot from its prompt, every other one from the last frame of the one before, cut or not."""
+
+    name = "wan-i2v-chain"
+    chained = True
+
+
+class _Shots:
+    def __init__(self, generator: Generator, options: SamplingOptions, *, chained: bool):
+        self.generator, self.options, self.chained = generator, options, chained
+
+    def shot(self, request: ShotRequest) -> ShotResult:
+        """Make one shot."""
+        self.generator.prepare_texts([shot.prompt for shot in request.story.shots])
+        tail = request.finished[-1].tail[-1:] if self.chained and request.finished else ()
+        take = Take(
+            prompt=request.shot.prompt,
+            seed=request.seed,
+            sampling=self.options.sampling(self.generator.profile, from_text=not tail),
+            known=read_image(tail[0])[None] if tail else None,
+        )
+        clip = self.generator.take(take)
+        return ShotResult(
+            frames=clip.frames[len(tail) :],
+            fps=self.generator.profile.fps,
+            tail=int(self.chained),
+            spans=clip.spans,
+            notes={"mode": "i2v" if tail else "t2v", "text_cut": self.generator.is_cut(request.shot.prompt)},
+        )

@@ -1,0 +1,181 @@
+"""Memory LoRA: read under any key naming, attach through peft, and prove that it took.
+
+A loader that finds no matching key loads nothing and says nothing; a plain loader scales by alpha/r where StoryMem uses
+rsLoRA, alpha/sqrt(r) (11 times more at rank 128). So here every key must be used, every block must have every kind of
+layer, every shape must fit, the update must not be zero, and the scale that peft applies is compared with the config.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stbench.errors import UserError
+from storymem.layouts import LINEARS, module_name
+
+ADAPTER = "memory"
+_PREFIXES = ("base_model.model.", "diffusion_model.", "transformer.", "model.")
+_PAIR = re.compile(r"(.+)\.lora_(A|B|down|up)(?:\.\w+)?\.weight")
+_SHOWN = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraSpec:
+    """Scale of an adapter, from its `adapter_config.json` or, where there is none, from the model's profile."""
+
+    alpha: float
+    rank_stabilised: bool  # rsLoRA: alpha / sqrt(r), else alpha / r
+    rank: int | None = None  # expected, if stated
+    targets: tuple[str, ...] = ()  # layer kinds that must be there, if stated
+
+    def scale(self, rank: int) -> float:
+        """Factor of B @ A.
+
+        Example:
+            >>> LoraSpec(alpha=4, rank_stabilised=True).scale(4)
+            2.0
+        """
+        return self.alpha / math.sqrt(rank) if self.rank_stabilised else self.alpha / rank
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraProof:
+    """What was attached."""
+
+    modules: int
+    parameters: int
+    rank: int
+    scale: float
+    update_norm: float  # Frobenius norm of scale * B @ A over all modules
+
+
+def read_spec(folder: Path) -> LoraSpec | None:
+    """The spec in a peft adapter folder, or None if it has no `adapter_config.json`."""
+    path = folder / "adapter_config.json"
+    if not path.is_file():
+        return None
+    try:
+        config = json.loads(path.read_text())
+        targets = config.get("target_modules") or ()
+        return LoraSpec(
+            alpha=float(config["lora_alpha"]),
+            rank=int(config["r"]),
+            rank_stabilised=bool(config.get("use_rslora", False)),
+            targets=tuple(targets) if isinstance(targets, list) else (),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"not a peft adapter config ({error!r})", where=str(path), expected="fields r, lora_alpha, use_rslora") from error
+
+
+def pair_up(state: Mapping[str, torch.Tensor], where: str = "LoRA") -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Group LoRA weights by diffusers' module name: {module: (A (r, in), B (out, r))}.
+
+    Accepts peft's `base_model.model.*`, `diffusion_model.*`, bare names, `.default.` adapters, original Wan and diffusers'
+    module names, and down/up for A/B.
+
+    Raises:
+        UserError: A key that is no LoRA weight, or a pair with one half missing.
+    """
+    halves: dict[str, dict[str, torch.Tensor]] = {}
+    strange: list[str] = []
+    for key, value in state.items():
+        name = key
+        for prefix in _PREFIXES:
+            name = name.removeprefix(prefix)
+        match = _PAIR.fullmatch(name)
+        if match is None:
+            strange.append(key)
+            continue
+        half = {"down": "A", "up": "B"}.get(match[2], match[2])
+        pair = halves.setdefault(module_name(match[1]), {})
+        if half in pair:
+            raise UserError(f"two weights for lora_{half} of {module_name(match[1])}", where=where, expected="one")
+        pair[half] = value
+    if strange:
+        raise UserError(
+            f"{len(strange)} keys are no LoRA weights: {_some(strange)}", where=where, expected="…lora_A.weight, …lora_B.weight"
+        )
+    lonely = [module for module, pair in halves.items() if len(pair) != 2]
+    if lonely:
+        raise UserError(f"half of the pair is missing for {_some(lonely)}", where=where, expected="lora_A and lora_B of each module")
+    return {module: (pair["A"], pair["B"]) for module, pair in halves.items()}
+
+
+def attach(transformer: Any, state: Mapping[str, torch.Tensor], spec: LoraSpec, *, where: str = "LoRA") -> LoraProof:
+    """Attach an adapter named "memory" to a diffusers transformer, enabled, and prove it.
+
+    Raises:
+        UserError: Keys left over or missing, wrong shapes, another rank than stated, an update of norm zero.
+    """
+    from peft import LoraConfig
+
+    pairs = pair_up(state, where)
+    rank = _check(transformer, pairs, spec, where)
+    config = LoraConfig(
+        r=rank, lora_alpha=spec.alpha, use_rslora=spec.rank_stabilised, lora_dropout=0.0, target_modules=sorted(pairs), bias="none"
+    )
+    transformer.add_adapter(config, ADAPTER)
+    layers = {name: module for name, module in transformer.named_modules() if ADAPTER in getattr(module, "lora_A", ())}
+    scale, squared, parameters = spec.scale(rank), 0.0, 0
+    if set(layers) != set(pairs):
+        raise UserError(f"adapter on {len(layers)} modules, weights for {len(pairs)}", where=where)
+    for name, (down, up) in pairs.items():
+        layer = layers[name]
+        with torch.no_grad():
+            layer.lora_A[ADAPTER].weight.copy_(down)
+            layer.lora_B[ADAPTER].weight.copy_(up)
+        if not math.isclose(layer.scaling[ADAPTER], scale, rel_tol=1e-6):
+            raise UserError(f"{name} is scaled by {layer.scaling[ADAPTER]}", where=where, expected=f"{scale}")
+        squared += _update_norm_squared(down, up)
+        parameters += down.numel() + up.numel()
+    norm = scale * math.sqrt(squared)
+    if not (math.isfinite(norm) and norm > 0):
+        raise UserError(f"the update has norm {norm}", where=where, expected="a trained LoRA: finite and not zero")
+    return LoraProof(modules=len(pairs), parameters=parameters, rank=rank, scale=scale, update_norm=norm)
+
+
+def _update_norm_squared(down: torch.Tensor, up: torch.Tensor) -> float:
+    """||B A||² through the small r × r Gram matrices."""
+    down, up = down.float(), up.float()
+    return float(((up.T @ up) * (down @ down.T)).sum())
+
+
+def _check(transformer: Any, pairs: Mapping[str, tuple[torch.Tensor, torch.Tensor]], spec: LoraSpec, where: str) -> int:
+    """Every module exists, every block is complete, every shape fits; returns the one rank."""
+    linears = {name: module for name, module in transformer.named_modules() if isinstance(module, torch.nn.Linear)}
+    unknown = [name for name in pairs if name not in linears]
+    if unknown or not pairs:
+        what = f"{len(unknown)} keys fit no layer of the transformer: {_some(unknown)}" if unknown else "no weights"
+        raise UserError(what, where=where, expected=f"modules such as blocks.0.{next(iter(LINEARS.values()))}")
+    kinds = {_kind(name) for name in pairs if _kind(name)} | {LINEARS.get(target, target) for target in spec.targets if "." in target}
+    missing = [name for name in linears if _kind(name) in kinds and name not in pairs]
+    if missing:
+        raise UserError(f"no weights for {len(missing)} layers: {_some(missing)}", where=where, expected="every block of the transformer")
+    ranks = {down.shape[0] for down, _ in pairs.values()} | ({spec.rank} if spec.rank else set())
+    if len(ranks) != 1:
+        raise UserError(f"ranks {sorted(ranks)} in weights and config", where=where, expected="one rank")
+    rank = ranks.pop()
+    for name, (down, up) in pairs.items():
+        layer = linears[name]
+        found = (tuple(down.shape), tuple(up.shape))
+        expected = ((rank, layer.in_features), (layer.out_features, rank))
+        if found != expected:
+            raise UserError(f"{name} has shapes {found}", where=where, expected=f"{expected}")
+    return rank
+
+
+def _kind(module: str) -> str | None:
+    match = re.fullmatch(r"blocks\.\d+\.(.+)", module)
+    return match[1] if match else None
+
+
+def _some(names: list[str]) -> str:
+    more = f", … ({len(names) - _SHOWN} more)" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,216 @@
+"""StoryMem as a method of the benchmark: memory of a story's keyframes, shot after shot.
+
+p(shot i) depends on its prompt and on memory m(i-1); memory grows by the keyframes of each finished shot. The first shot
+(or any shot with nothing in memory) is text-to-video; a shot after a cut is M2V; a shot that continues the previous one is
+MI2V: memory and the last frame of the previous shot, which is dropped from the output. Source: arXiv 2512.19539.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from stbench.encoders import ENCODERS, FrameEncoder, QualityModel
+from stbench.methods import FinishedShot, ShotRequest, ShotResult
+from stbench.story import Story
+from storymem import keyframes, memory, text
+from storymem.checkpoints import folder_digest, load_tokenizer
+from storymem.generator import Generator, Stopwatch, Take
+from storymem.images import read_image
+from storymem.options import MOTION_FRAMES, MemoryOptions, parse
+from storymem.profiles import Model, resolve
+from storymem.quality import QUALITY
+
+ENCODERS.add("clip-vit-b-32", "storymem.clip_frames:ClipFrames")
+VERSION = 1  # raise when the same options could give other pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a shot is made from."""
+
+    mode: str  # t2v, i2v, m2v, mi2v, mm2v
+    memory: tuple[tuple[str, int, Path], ...]  # shot id, number of the keyframe in its shot, file
+    known: tuple[Path, ...]  # first frame or motion frames
+
+
+class StoryMem:
+    """The StoryMem method on one model.
+
+    Args:
+        model: Profile and weights.
+        options: Resolved options.
+    """
+
+    name = "storymem"
+
+    def __init__(self, model: Model, options: MemoryOptions):
+        self.model, self.options = model, options
+
+    @classmethod
+    def from_options(cls, *, model: str, options: Mapping[str, str]) -> StoryMem:
+        """Build from `--model` and `--set`; reads the profile, loads nothing."""
+        found = resolve(model)
+        return cls(found, parse(MemoryOptions, options, found.profile))
+
+    def identity(self) -> Mapping[str, Any]:
+        """Everything that changes pixels: options, settings of the profile, weights, encoder and quality model."""
+        profile = self.model.profile
+        encoder: Any = ENCODERS.get(profile.keyframe_encoder)
+        quality = QUALITY.get(profile.quality)
+        return {
+            **base_identity(self.name, VERSION, self.model, memory=True),
+            "options": self.options.resolved(),
+            "keyframe_encoder": {"id": profile.keyframe_encoder, "digest": encoder.digest()},
+            "quality": {"id": profile.quality, "digest": quality.digest(), "threshold": profile.quality_threshold},
+        }
+
+    def describe(self) -> str:
+        """One line: model, memory, variant, licence, limits."""
+        chosen, profile = self.options, self.model.profile
+        return (
+            f"StoryMem ({chosen.variant}) on {profile.name}: memory of {chosen.memory_size} keyframes ({chosen.memory_sink} fixed), "
+            f"up to {chosen.keyframes_max} per shot, {chosen.steps} steps; weights: {profile.licence}; "
+            "visual memory only, ambiguous when a story has many characters"
+        )
+
+    def story_notes(self, story: Story) -> str | None:
+        """What a user should know about this story on this model: the share of its words that the model knows."""
+        return word_notes(self.model, story)
+
+    @contextmanager
+    def open(self, device: str) -> Iterator[StoryMemShots]:
+        """Load the model, the keyframe encoder and the quality model."""
+        profile = self.model.profile
+        encoder: Any = ENCODERS.get(profile.keyframe_encoder)
+        quality = QUALITY.get(profile.quality)
+        yield StoryMemShots(Generator(self.model, device), encoder.load(device), quality.load(device), self.options)
+
+
+class StoryMemShots:
+    """StoryMem with its models loaded; caches per keyframe file, never per story."""
+
+    def __init__(self, generator: Generator, encoder: FrameEncoder, quality: QualityModel, options: MemoryOptions):
+        self.generator, self.encoder, self.quality, self.options = generator, encoder, quality, options
+        self._latents: dict[tuple[Path, int], torch.Tensor] = {}
+        self._embeddings: dict[tuple[Path, int], np.ndarray] = {}
+
+    def shot(self, request: ShotRequest) -> ShotResult:
+        """Make one shot."""
+        watch = Stopwatch()
+        with watch.time("text_encode"):
+            self.generator.prepare_texts([shot.prompt for shot in request.story.shots])
+        plan = plan_shot(request, self.options)
+        with watch.time("memory_encode", memory=len(plan.memory)):
+            latents = [self._latent(path) for _, _, path in plan.memory]
+        known = np.stack([read_image(path) for path in plan.known]) if plan.known else None
+        take = Take(
+            prompt=request.shot.prompt,
+            seed=request.seed,
+            sampling=self.options.sampling(self.generator.profile, from_text=plan.mode == "t2v"),
+            memory=torch.cat(latents, dim=2) if latents else None,
+            known=known,
+            variant=self.options.variant,
+            stride=self.options.positions_stride,
+        )
+        clip = self.generator.take(take)
+        frames = clip.frames[len(plan.known) :]
+        with watch.time("keyframes"):
+            kept, search = self._keyframes(frames, [path for _, _, path in plan.memory])
+        return ShotResult(
+            frames=frames,
+            fps=self.generator.profile.fps,
+            keyframes=tuple(kept),
+            tail={"auto": 1, "mm2v": MOTION_FRAMES}.get(self.options.mode, 0),
+            spans=tuple(watch.spans) + clip.spans,
+            notes={
+                "mode": plan.mode,
+                "memory": [{"shot": shot, "keyframe": number} for shot, number, _ in plan.memory],
+                "keyframes_found": list(search.indices),
+                "thresholds": list(search.thresholds),
+                "text_cut": self.generator.is_cut(request.shot.prompt),
+            },
+        )
+
+    def _keyframes(self, frames: np.ndarray, bank: Sequence[Path]) -> tuple[list[int], keyframes.KeyframeSearch]:
+        """Keyframes of a new shot that memory does not hold yet; every frame is embedded once."""
+        embeddings = self.encoder.encode_frames(frames)
+        limit = self.generator.profile.quality_threshold
+
+        def passes(frame: int) -> bool:
+            return bool(self.quality.quality(frames[frame : frame + 1])[0] >= limit)
+
+        chosen = self.options
+        search = keyframes.search(
+            embeddings, passes, threshold=chosen.keyframes_threshold, maximum=chosen.keyframes_max, variant=chosen.variant
+        )
+        if not search.indices or not bank:
+            return list(search.indices), search
+        known = np.stack([self._embedding(path) for path in bank])
+        new = keyframes.new_to_memory(embeddings[list(search.indices)], known, threshold=chosen.keyframes_threshold)
+        return [search.indices[row] for row in new], search
+
+    def _latent(self, path: Path) -> torch.Tensor:
+        key = _file_key(path)
+        if key not in self._latents:
+            self._latents[key] = self.generator.encode_image(read_image(path))
+        return self._latents[key]
+
+    def _embedding(self, path: Path) -> np.ndarray:
+        key = _file_key(path)
+        if key not in self._embeddings:
+            encode = getattr(self.encoder, "encode_memory", self.encoder.encode_frames)
+            self._embeddings[key] = encode(read_image(path)[None])[0]
+        return self._embeddings[key]
+
+
+def plan_shot(request: ShotRequest, options: MemoryOptions) -> Plan:
+    """Which memory and which known frames a shot gets."""
+    bank = [(finished.shot.id, number, path) for finished in request.finished for number, path in enumerate(finished.keyframes)]
+    chosen = memory.select(len(bank), size=options.memory_size, sink=options.memory_sink, variant=options.variant)
+    if options.memory_size == 0:
+        chosen = []
+    known = _known(request.finished, request.shot.cut, options.mode)
+    kind = {0: "", 1: "i"}.get(len(known), "m")
+    letters = ("m" if chosen else "") + kind
+    mode = f"{letters}2v" if letters else "t2v"
+    return Plan(mode=mode, memory=tuple(bank[index] for index in chosen), known=known)
+
+
+def _known(finished: Sequence[FinishedShot], cut: bool, mode: str) -> tuple[Path, ...]:
+    if cut or not finished or mode == "m2v":
+        return ()
+    tail = finished[-1].tail
+    return tail[-MOTION_FRAMES:] if mode == "mm2v" else tail[-1:]
+
+
+def base_identity(method: str, version: int, model: Model, *, memory: bool) -> dict[str, Any]:
+    """Name, version, profile and weights, the same for every method on a Wan model."""
+    parts = model.weight_parts(memory=memory)
+    digests = [folder_digest(folder, names) for folder, names in parts.items()]
+    drop = {"m2v", "t2v", "lora", "about", "licence", "offload"}
+    return {
+        "method": method,
+        "version": version,
+        "model": model.profile.name,
+        "profile": model.profile.model_dump(mode="json", exclude=drop),
+        "weights": digests,
+    }
+
+
+def word_notes(model: Model, story: Story) -> str | None:
+    """One sentence on the share of the story's words that a word-level model knows; None where every word can be spelled."""
+    share = text.known_share(load_tokenizer(model.t2v / "tokenizer"), [shot.prompt for shot in story.shots])
+    if share is None or share == 1.0:
+        return None
+    return f"{story.id}: the {model.profile.name} model knows {share:.0%} of the words of its prompts and ignores the others"
+
+
+def _file_key(path: Path) -> tuple[Path, int]:
+    return path, path.stat().st_mtime_ns

@@ -1,0 +1,84 @@
+"""Is a frame good enough to be remembered? Quality models behind `stbench.encoders.QualityModel`.
+
+The paper asks HPSv3 and keeps frames at or above 3.0. Story World needs no aesthetic judgement, only protection against
+frames that went wrong, so its own model is a measure: contrast, discounted where it is noise. A blank frame and white
+noise both score 0; ordinary cartoons score 5 to 30.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from stbench.encoders import QualityModel
+from stbench.registry import Registry
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_NOISE_ROUGHNESS = 1.128  # mean |difference of neighbours| / standard deviation, for white Gaussian noise
+
+
+def contrast_score(frames: np.ndarray) -> np.ndarray:
+    """100 * contrast * smoothness for frames (F, H, W, 3) uint8: (F,) float32, 0 for blank frames and for noise.
+
+    Contrast is the standard deviation of luma over its range; smoothness is 1 - roughness, where roughness is the mean
+    absolute difference of neighbours relative to what white noise of this contrast would have.
+
+    Example:
+        >>> contrast_score(np.full((1, 8, 8, 3), 90, np.uint8)).tolist()
+        [0.0]
+    """
+    luma = frames.astype(np.float32) @ _LUMA / 255.0
+    deviation = luma.std(axis=(1, 2))
+    across, down = np.abs(np.diff(luma, axis=2)).mean(axis=(1, 2)), np.abs(np.diff(luma, axis=1)).mean(axis=(1, 2))
+    roughness = (across + down) / 2 / np.maximum(deviation, 1e-6) / _NOISE_ROUGHNESS
+    score = np.where(deviation > 1e-4, 100.0 * deviation * np.clip(1.0 - roughness, 0.0, 1.0), 0.0)
+    return np.asarray(score, np.float32)
+
+
+class Contrast:
+    """`contrast_score` as a quality model; it has no weights."""
+
+    id = "contrast"
+
+    @classmethod
+    def digest(cls) -> str:
+        """Changes with the formula."""
+        return hashlib.sha256(b"contrast 1").hexdigest()
+
+    @classmethod
+    def load(cls, device: str) -> Contrast:
+        """Nothing to load."""
+        return cls()
+
+    def quality(self, frames: np.ndarray) -> np.ndarray:
+        """(F, H, W, 3) uint8 → (F,) float32."""
+        return contrast_score(frames)
+
+
+class Anything:
+    """Lets every frame pass: the ablation without a quality filter."""
+
+    id = "none"
+
+    @classmethod
+    def digest(cls) -> str:
+        """There is nothing to change."""
+        return hashlib.sha256(b"none").hexdigest()
+
+    @classmethod
+    def load(cls, device: str) -> Anything:
+        """Nothing to load."""
+        return cls()
+
+    def quality(self, frames: np.ndarray) -> np.ndarray:
+        """Infinity for every frame."""
+        return np.full(len(frames), np.inf, np.float32)
+
+
+QUALITY: Registry[Any] = Registry("quality model")
+QUALITY.add("contrast", "storymem.quality:Contrast")
+QUALITY.add("none", "storymem.quality:Anything")
+
+__all__ = ["QUALITY", "Anything", "Contrast", "QualityModel", "contrast_score"]
