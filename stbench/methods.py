@@ -95,5 +95,6 @@ class Method(Protocol):
 METHODS: Registry[type[Method]] = Registry("method", group="stbench.methods")
 METHODS.add("storymem", "storymem.method:StoryMem")
 METHODS.add("wan-t2v", "storymem.independent:WanT2V")
+METHODS.add("wan-i2v-chain", "storymem.independent:WanI2VChain")
 METHODS.add("frozen", "stbench.baselines.frozen:Frozen")
 METHODS.add("world-truth", "stbench.baselines.world_truth:WorldTruth")

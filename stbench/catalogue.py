@@ -1,0 +1,71 @@
+"""`stbench list`: names that commands take, with one line each. Reads docstrings without importing what they describe."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from stbench.errors import UserError
+from stbench.registry import Registry
+
+REGISTRIES = {"methods": "stbench.methods:METHODS", "metrics": "metrics.base:METRICS", "protocols": "metrics.protocols:PROTOCOLS"}
+MODELS = "storymem.profiles"
+KINDS: Registry[Any] = Registry("kind of thing")
+for _kind in (*REGISTRIES, "models", "suites"):
+    KINDS.add(_kind, _kind)
+
+
+def catalogue(kind: str) -> list[tuple[str, str]]:
+    """(name, one line about it) of everything of a kind, sorted by name.
+
+    Raises:
+        UserError: Unknown kind.
+    """
+    KINDS.target(kind)  # an unknown kind is refused, with the nearest name
+    if kind == "models":
+        return _models()
+    if kind == "suites":
+        return _suites()
+    registry: Registry[Any] = load(REGISTRIES[kind])
+    return [(name, about(registry, name)) for name in registry]
+
+
+def load(target: str) -> Any:
+    """The object behind "module:attribute"."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def about(registry: Registry[Any], name: str) -> str:
+    """First line of the docstring of a registered class; of a protocol, its title."""
+    module, _, attribute = registry.target(name).partition(":")
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return f"({module} is not installed)"
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name == attribute:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return str(getattr(registry.get(name), "title", ""))
+
+
+def _models() -> list[tuple[str, str]]:
+    profiles = importlib.import_module(MODELS)
+    entries: list[tuple[str, str]] = []
+    for name in profiles.NAMES:
+        try:
+            profile = profiles.resolve(name).profile
+            picture = f"{profile.width}x{profile.height}, {profile.frames} frames at {profile.fps:g} fps, {profile.steps} steps"
+            entries.append((name, f"{picture}; weights: {profile.licence}"))
+        except UserError as error:
+            entries.append((name, f"not ready: {error}"))
+    return entries
+
+
+def _suites() -> list[tuple[str, str]]:
+    from stbench.suites import list_suites, load_suite
+
+    suites = [load_suite(name) for name in list_suites()]
+    return [(suite.name, f"{len(suite.stories)} stories, {suite.shots} shots, {suite.cuts} cuts: {suite.description}") for suite in suites]

@@ -1,0 +1,251 @@
+"""`stbench check`: is a run folder what it says it is? Named rules, from the folder alone; no model, no GPU.
+
+VALID: every rule holds. PARTIAL: every rule holds for what is there, but shots are missing. INVALID: a rule is broken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from stbench.errors import InvalidRunError
+from stbench.films import film_is_current
+from stbench.journal import read_journal
+from stbench.keys import story_keys
+from stbench.record import ShotRecord, as_input
+from stbench.seeds import shot_seed
+from stbench.store import RunFolder
+from stbench.story import Shot, Story
+from stbench.suites import stories_digest
+from stbench.video import VideoError, read_mp4, read_png
+
+RULES: dict[str, str] = {
+    "manifest": "the manifest is readable and its suite digest is that of its stories",
+    "records": "every record is readable and stands where its story and shot say",
+    "key-chain": "every shot's key and inputs follow from the identity, the story, the seed and the shots before it",
+    "seeds": "every shot's seed follows from the run's seed, the story and the shot's place",
+    "digests": "every file has the bytes that its record states",
+    "decode": "every video decodes to the frames, size and rate of its record, every still to its size",
+    "counts": "the manifest's status and counts are those of the records",
+    "films": "every film is joined from the recorded shots",
+    "scores": "every score is readable, given once, and about a shot of this run",
+    "journal": "the journal holds whole lines and knows how every shot came to be",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A broken rule: where, and what was found."""
+
+    rule: str
+    where: str
+    found: str
+
+
+@dataclass(kw_only=True)
+class CheckResult:
+    """What the verifier found.
+
+    Attributes:
+        run: The folder.
+        problems: Broken rules.
+        remarks: Facts that break no rule.
+        done: Verified shots.
+        expected: Shots of the run.
+    """
+
+    run: Path
+    problems: list[Problem] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    done: int = 0
+    expected: int = 0
+
+    @property
+    def verdict(self) -> Literal["valid", "partial", "invalid"]:
+        """Of the whole folder."""
+        return "invalid" if self.problems else "valid" if self.done == self.expected else "partial"
+
+    def lines(self) -> list[str]:
+        """For people: the verdict, every rule, every problem."""
+        broken = {problem.rule for problem in self.problems}
+        text = [f"{self.verdict.upper()}  {self.run}   {self.done}/{self.expected} shots"]
+        text += [f"  {'FAIL' if rule in broken else 'ok  '}  {rule:<10} {meaning}" for rule, meaning in RULES.items()]
+        text += [f"  FAIL  {problem.rule}: {problem.where}: {problem.found}" for problem in self.problems]
+        return text + [f"  note  {remark}" for remark in self.remarks]
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        broken = {problem.rule for problem in self.problems}
+        return {
+            "verdict": self.verdict,
+            "run": str(self.run),
+            "n": {"done": self.done, "expected": self.expected},
+            "rules": {rule: "fail" if rule in broken else "ok" for rule in RULES},
+            "problems": [{"rule": p.rule, "where": p.where, "found": p.found} for p in self.problems],
+            "remarks": self.remarks,
+        }
+
+
+def check_run(path: Path) -> CheckResult:
+    """Verify a run folder.
+
+    Raises:
+        UserError: It is not a run folder at all. A damaged one is a result, not an error.
+    """
+    result = CheckResult(run=path)
+    try:
+        folder = RunFolder.open(path)
+    except InvalidRunError as error:
+        result.problems.append(Problem(rule="manifest", where=str(path), found=str(error)))
+        return result
+    checker = _Checker(folder, result)
+    checker.manifest()
+    result.expected = sum(len(story.shots) for story in folder.stories)
+    records = [record for story in folder.stories for record in checker.story(story)]
+    result.done = len(records)
+    checker.counts()
+    checker.films()
+    checker.scores()
+    checker.journal(records)
+    return result
+
+
+class _Checker:
+    """The rules; each adds its problems to the result."""
+
+    def __init__(self, folder: RunFolder, result: CheckResult):
+        self.folder, self.result = folder, result
+
+    def broken(self, rule: str, where: str, found: str) -> None:
+        self.result.problems.append(Problem(rule=rule, where=where, found=found))
+
+    def manifest(self) -> None:
+        """The stories are those that the digest was made of, as far as all of them are here (`--limit` keeps the first)."""
+        manifest = self.folder.manifest
+        found = stories_digest(manifest.stories)
+        if manifest.suite.stories == len(manifest.stories) and found != manifest.suite.digest:
+            self.broken("manifest", "suite", f"the stories have digest {found[:12]}, the manifest says {manifest.suite.digest[:12]}")
+        if manifest.suite.stories > len(manifest.stories):
+            self.result.remarks.append(f"the run has the first {len(manifest.stories)} of {manifest.suite.stories} stories of its suite")
+
+    def story(self, story: Story) -> list[ShotRecord]:
+        """Rules of one story's shots; returns the finished ones."""
+        finished: list[ShotRecord] = []
+        keys = story_keys(identity=self.folder.manifest.identity, story=story, run_seed=self.folder.manifest.seed)
+        missing: str | None = None
+        for shot, key in zip(story.shots, keys, strict=True):
+            where = f"{story.id} {shot.id}"
+            try:
+                record = self.folder.record(story.id, shot.id)
+            except InvalidRunError as error:
+                self.broken("records", where, str(error))
+                record = None
+            if record is None:
+                missing = missing or shot.id
+                continue
+            if missing:
+                self.result.remarks.append(f"{where} is there although {missing} before it is not; the next run may keep it")
+                continue
+            self.shot(story, shot, key, record, finished, where)
+            finished.append(record)
+        return finished
+
+    def shot(self, story: Story, shot: Shot, key: str, record: ShotRecord, before: list[ShotRecord], where: str) -> None:
+        """Rules of one finished shot."""
+        if (record.story, record.shot, record.index) != (story.id, shot.id, shot.index):
+            self.broken("records", where, f"the record is of {record.story} {record.shot}, index {record.index}")
+        if record.shot_key != key:
+            self.broken("key-chain", where, f"its key is {record.shot_key[:12]}, expected {key[:12]}")
+        if record.inputs != tuple(as_input(done) for done in before):
+            self.broken("key-chain", where, "it was made from other shots than those before it")
+        seed = shot_seed(run_seed=self.folder.manifest.seed, story=story.id, index=shot.index)
+        if record.seed != seed:
+            self.broken("seeds", where, f"its seed is {record.seed}, expected {seed}")
+        intact = True
+        for file in record.files:
+            if not file.intact(self.folder.shots_path(story.id)):
+                intact = False
+                state = "has other bytes" if self.folder.file(record, file).is_file() else "is missing"
+                self.broken("digests", where, f"{file.name} {state}")
+        if intact:
+            self.decode(record, where)
+
+    def decode(self, record: ShotRecord, where: str) -> None:
+        """The files hold what the record says."""
+        try:
+            frames, fps = read_mp4(self.folder.shot_video(record))
+        except VideoError as error:
+            self.broken("decode", where, str(error))
+            return
+        expected = (record.n_frames, record.height, record.width, 3)
+        if frames.shape != expected or abs(fps - record.fps) > 0.01 * record.fps:
+            self.broken("decode", where, f"the video is {frames.shape} at {fps:g} fps, expected {expected} at {record.fps:g} fps")
+        for file in (*record.keyframes, *record.tail):
+            self._still(record, file.name, where)
+
+    def _still(self, record: ShotRecord, name: str, where: str) -> None:
+        try:
+            shape = read_png(self.folder.shots_path(record.story) / name).shape
+        except (OSError, ValueError) as error:
+            self.broken("decode", where, f"{name} does not decode ({error})")
+            return
+        if shape != (record.height, record.width, 3):
+            self.broken("decode", where, f"{name} is {shape}, expected {(record.height, record.width, 3)}")
+
+    def counts(self) -> None:
+        """The manifest tells the truth about how far the run is."""
+        manifest, done = self.folder.manifest, self.result.done
+        if manifest.counts.expected != self.result.expected or manifest.counts.stories != len(manifest.stories):
+            self.broken("counts", "manifest", f"it expects {manifest.counts.expected} shots, its stories have {self.result.expected}")
+        if manifest.status == "started":
+            self.result.remarks.append("status started: it runs now, or it was cut off; repeating its command continues it")
+            return
+        status = "complete" if done == self.result.expected else "partial" if done else "failed"
+        if manifest.counts.done != done or manifest.status != status:
+            self.broken("counts", "manifest", f"status {manifest.status} with {manifest.counts.done} shots, found {done}: {status}")
+
+    def films(self) -> None:
+        """Films are derived: a missing one is no harm, a wrong one is."""
+        for part in self._parts():
+            path = self.folder.film_path(part.story.id)
+            facts: dict[str, object] = {"shots": [record.video.sha256 for record in part.records], "complete": part.complete}
+            if not path.exists() and part.records:
+                self.result.remarks.append(f"{path} is not there; repeating the run command makes it")
+            elif path.exists() and not film_is_current(path, facts) and self.folder.manifest.status != "started":
+                self.broken("films", part.story.id, f"{path.name} was not joined from the recorded shots")
+
+    def _parts(self) -> list[Any]:
+        try:
+            return list(self.folder.story_records())
+        except InvalidRunError:
+            return []  # reported by the rule "records"
+
+    def scores(self) -> None:
+        """Rows are readable and name units of this run."""
+        try:
+            rows = self.folder.scores()
+        except InvalidRunError as error:
+            self.broken("scores", self.folder.scores_path.name, str(error))
+            return
+        units: set[tuple[str, str | None]] = {(story.id, shot.id) for story in self.folder.stories for shot in story.shots}
+        units |= {(story.id, None) for story in self.folder.stories}
+        seen: set[tuple[Any, ...]] = set()
+        for row in rows:
+            if row.unit_id in seen:
+                self.broken("scores", f"{row.story} {row.shot or ''}".strip(), f"{row.metric} is given twice")
+            seen.add(row.unit_id)
+            if (row.story, row.shot) not in units:
+                self.broken("scores", f"{row.story} {row.shot or ''}".strip(), f"{row.metric} scores what is not in this run")
+
+    def journal(self, records: list[ShotRecord]) -> None:
+        """Every finished shot was started in the journal; torn lines are remarked."""
+        reading = read_journal(self.folder.events_path)
+        if reading.torn is not None:
+            self.result.remarks.append("the journal's last line is torn: the process was cut off while writing it; nothing else is lost")
+        for number in reading.broken:
+            self.broken("journal", self.folder.events_path.name, f"line {number} is not a JSON object")
+        started = {event.get("key") for event in reading.events if event.get("event") == "shot_started"}
+        for record in records:
+            if record.shot_key not in started:
+                self.broken("journal", f"{record.story} {record.shot}", "the journal does not know that it was made")

@@ -1,0 +1,226 @@
+"""The command line. It parses and prints; the work is elsewhere, imported when a command runs.
+
+People read stderr, programs read stdout: `--json` prints exactly one JSON object there. Exit codes: 0 fine, 2 usage or bad
+input, 3 partial, 4 invalid run, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from stbench.errors import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_OK, EXIT_PARTIAL, EXIT_USAGE, UserError
+
+__summary__ = "Story scripts to films, films to scores, scores to reports."
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__summary__)
+suite_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at suites, or generate Story World's.")
+app.add_typer(suite_app, name="suite")
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+SuiteArgument = Annotated[str, typer.Argument(help="A bundled suite, a script, or a folder of scripts.", show_default=False)]
+RunArgument = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
+
+
+@app.command()
+def run(
+    method: Annotated[str, typer.Option(help="Method to run; see `stbench list methods`.", show_default=False)],
+    suite: Annotated[str, typer.Option(help="A bundled suite, a script, or a folder of scripts.")] = "world-mini",
+    model: Annotated[str, typer.Option(help="A model profile or a model folder; see `stbench list models`.")] = "world",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the run; each shot derives its own.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/<method>-<suite>-<model>-s<seed>")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the method; may be repeated.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N stories.", show_default=False)] = None,
+    device: DeviceOption = "auto",
+    protocol: Annotated[str, typer.Option(help="Protocol to score under; see `stbench list protocols`.")] = "world",
+    score: Annotated[bool, typer.Option("--score/--no-score", help="Score and report after filming.")] = True,
+    json: JsonFlag = False,
+) -> None:
+    """Film the stories of a suite with a method, score them, and report. The same command continues."""
+    from stbench.config import RunConfig, check_device, parse_options
+    from stbench.runner import run as run_it
+
+    config = RunConfig(
+        method=method,
+        suite=suite,
+        model=model,
+        seed=seed,
+        options=parse_options(set_ or []),
+        protocol=protocol,
+        out=out,
+        limit=limit,
+        device=check_device(device),
+        score=score,
+        json=json,
+    )
+    from stbench.display import make_display
+
+    with make_display() as display:
+        outcome = run_it(config, display)
+    _end(outcome, json)
+
+
+@app.command()
+def score(
+    run: RunArgument,
+    protocol: Annotated[str | None, typer.Option(help="Protocol to score under.", show_default="that of the run")] = None,
+    device: DeviceOption = "auto",
+    json: JsonFlag = False,
+) -> None:
+    """Score an existing run again; unchanged scores are kept, nothing is filmed."""
+    from stbench.config import check_device
+    from stbench.display import make_display
+    from stbench.runner import rescore
+    from stbench.store import RunFolder
+
+    folder = RunFolder.open(run)
+    with make_display() as display:
+        outcome = rescore(folder, protocol=protocol, device=check_device(device), display=display)
+    _end(outcome, json)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="One or more run folders.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="RUN/report, or runs/report for several")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Tables, contact sheets and pages of one run, or of several side by side."""
+    from stbench.endcard import json_paths
+    from stbench.scoring import report_runs
+    from stbench.store import RunFolder
+
+    folders = [RunFolder.open(path) for path in runs]
+    target = out or (folders[0].report_path if len(folders) == 1 else Path("runs") / "report")
+    paths = json_paths(report_runs(folders, target))
+    if json:
+        _print_json({"verdict": "complete", "runs": [str(path) for path in runs], "paths": paths})
+    for name, value in paths.items():
+        for path in value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]:
+            print(f"{name.replace('_', ' '):<15} {path}", file=sys.stderr)
+
+
+@app.command()
+def check(run: RunArgument, json: JsonFlag = False) -> None:
+    """Verify a run folder from its files alone: named rules, no model, no GPU."""
+    from stbench.check import check_run
+
+    result = check_run(run)
+    if json:
+        _print_json(result.to_json())
+    for line in result.lines():
+        print(line, file=sys.stderr)
+    _exit({"valid": EXIT_OK, "partial": EXIT_PARTIAL, "invalid": EXIT_INVALID}[result.verdict])
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="methods|metrics|protocols|models|suites", help="What to list.", show_default=False)],
+    json: JsonFlag = False,
+) -> None:
+    """Names that other commands take, each with one line about it."""
+    from stbench.catalogue import catalogue
+
+    entries = catalogue(what)
+    if json:
+        _print_json({what: [{"name": name, "about": about} for name, about in entries]})
+        return
+    width = max((len(name) for name, _ in entries), default=0)
+    for name, about in entries:
+        print(f"{name:<{width}}  {about}".rstrip())
+
+
+@suite_app.command("list")
+def suite_list(json: JsonFlag = False) -> None:
+    """The bundled suites."""
+    list_("suites", json)
+
+
+@suite_app.command("show")
+def suite_show(suite: SuiteArgument, json: JsonFlag = False) -> None:
+    """What is in a suite; also a check of your own scripts."""
+    from stbench.suites import load_suite
+
+    loaded = load_suite(suite)
+    stories = [{"id": story.id, "name": story.name, "shots": len(story.shots), "cuts": story.cuts} for story in loaded.stories]
+    if json:
+        _print_json({"name": loaded.name, "version": loaded.version, "digest": loaded.digest, "stories": stories})
+        return
+    size = f"{len(stories)} stories, {loaded.shots} shots, {loaded.cuts} cuts"
+    print(f"{loaded.name}  version {loaded.version}  digest {loaded.digest[:12]}  {size}")
+    for story in loaded.stories:
+        print(f"  {story.id:<24} {len(story.shots):>3} shots  {story.cuts:>3} cuts  {_printable(story.name)[:36]}")
+
+
+@suite_app.command("generate")
+def suite_generate(
+    name: Annotated[str, typer.Argument(help="world or world-mini.")],
+    out: Annotated[Path, typer.Option(help="A new or empty folder.", show_default=False)],
+) -> None:
+    """Write a Story World suite as ST-Bench JSON; the same bytes on every machine."""
+    from stbench.suites import generate_suite
+
+    path = generate_suite(name, out)
+    print(f"wrote {path}; try: stbench suite show {path}", file=sys.stderr)
+
+
+def _end(outcome: Any, json: bool) -> NoReturn:
+    from stbench.endcard import as_json, print_end_card
+
+    print_end_card(outcome)
+    if json:
+        _print_json(as_json(outcome))
+    _exit(EXIT_OK if outcome.verdict == "complete" else EXIT_PARTIAL)
+
+
+def _printable(text: str) -> str:
+    """Text of a user's file, without what could steer a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _print_json(data: dict[str, Any]) -> None:
+    print(json_module.dumps(data, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def _exit(code: int) -> NoReturn:
+    raise typer.Exit(code)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Entry point: a `UserError` becomes one line and its exit code, Ctrl-C says what is safe, a bug keeps its traceback."""
+    import signal
+
+    words = sys.argv[1:] if arguments is None else arguments
+    wants_json = "--json" in words
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's polite stop is a Ctrl-C
+    try:
+        code = app(args=words, prog_name="stbench", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else EXIT_OK)
+    except UserError as error:
+        _fail(str(error), error.exit_code, wants_json)
+    except KeyboardInterrupt:
+        _fail("interrupted", EXIT_INTERRUPTED, wants_json)
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
+            _fail(error.format_message(), EXIT_USAGE, wants_json, hint="stbench --help")
+        if type(error).__name__ == "InterruptedRunError":
+            _fail(f"{error}\ncontinue: {getattr(error, 'command', '')}", EXIT_INTERRUPTED, wants_json)
+        raise
+
+
+def _fail(line: str, code: int, wants_json: bool, hint: str = "") -> NoReturn:
+    text = "\n".join(_printable(part) for part in line.split("\n")) if code == EXIT_INTERRUPTED else _printable(" ".join(line.split()))
+    print(f"{'' if code == EXIT_INTERRUPTED else 'error: '}{text}{f'; try: {hint}' if hint else ''}", file=sys.stderr, flush=True)
+    if wants_json:
+        verdict = {EXIT_INTERRUPTED: "interrupted", EXIT_INVALID: "invalid"}.get(code, "error")
+        _print_json({"verdict": verdict, "error": text, "exit_code": code})
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What a run was asked to be. Each field is marked: *identity* can change pixels or scores, *runtime* cannot.
+
+A test fails while a field is unmarked, so that nobody adds a setting without deciding what it does to keys and resume.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from stbench.errors import UserError
+
+DEFAULT_SUITE, DEFAULT_MODEL, DEFAULT_PROTOCOL = "world-mini", "world", "world"
+
+
+IDENTITY = {"role": "identity"}
+RUNTIME = {"role": "runtime"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The arguments of `stbench run`."""
+
+    method: str = field(metadata=IDENTITY)
+    suite: str = field(metadata=IDENTITY, default=DEFAULT_SUITE)
+    model: str = field(metadata=IDENTITY, default=DEFAULT_MODEL)
+    seed: int = field(metadata=IDENTITY, default=0)
+    options: Mapping[str, str] = field(metadata=IDENTITY, default_factory=dict)
+    protocol: str = field(metadata=IDENTITY, default=DEFAULT_PROTOCOL)
+    out: Path | None = field(default=None, metadata=RUNTIME)
+    limit: int | None = field(default=None, metadata=RUNTIME)  # which stories, not how they look
+    device: str = field(default="auto", metadata=RUNTIME)
+    score: bool = field(default=True, metadata=RUNTIME)
+    json: bool = field(default=False, metadata=RUNTIME)
+
+    def command(self) -> str:
+        """The command line that asks for this run, ready to paste."""
+        words = ["stbench", "run", "--method", self.method]
+        defaults = {f.name: f.default for f in fields(self)}
+        for name in ("suite", "model", "seed", "protocol", "out", "limit"):
+            value = getattr(self, name)
+            if value != defaults[name]:
+                words += [f"--{name}", str(value)]
+        for key, value in self.options.items():
+            words += ["--set", f"{key}={value}"]
+        words += ["--device", self.device] if self.device != "auto" else []
+        words += ["--no-score"] if not self.score else []
+        words += ["--json"] if self.json else []
+        return shlex.join(words)
+
+
+def parse_options(pairs: Sequence[str]) -> dict[str, str]:
+    """`--set key=value` words → a dict.
+
+    Example:
+        >>> parse_options(["memory.sink=0", "variant=paper"])
+        {'memory.sink': '0', 'variant': 'paper'}
+    """
+    options: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise UserError(f"found {pair!r}", where="--set", expected="key=value")
+        if key in options:
+            raise UserError(f"{key!r} is given twice", where="--set", expected="each key once")
+        options[key] = value.strip()
+    return options
+
+
+def default_out(*, method: str, suite: str, model: str, seed: int, identity_digest: str | None) -> Path:
+    """`runs/<method>-<suite>-<model>-s<seed>`, with a hash of the identity if options were set.
+
+    Example:
+        >>> default_out(method="frozen", suite="world-mini", model="world", seed=0, identity_digest=None).as_posix()
+        'runs/frozen-world-mini-world-s0'
+    """
+    parts = [re.sub(r"[^A-Za-z0-9._-]+", "_", Path(part).name).strip("._-") or "x" for part in (method, suite, model)]
+    suffix = f"-{identity_digest[:8]}" if identity_digest else ""
+    return Path("runs") / f"{'-'.join(parts)}-s{seed}{suffix}"
+
+
+def check_device(device: str) -> str:
+    """Refuse what is not a device name; says nothing about whether it is there."""
+    if re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
+        return device
+    raise UserError(f"found {device!r}", where="--device", expected="auto, cpu, cuda or cuda:N")
+
+
+def resolve_device(device: str) -> str:
+    """`auto` → "cuda" or "cpu"; a GPU that is asked for but missing is a `UserError`. Imports torch only if there may be a GPU."""
+    if device == "cpu":
+        return device
+    maybe = any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd"))
+    if maybe:
+        import torch
+
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    else:
+        count = 0
+    if device == "auto":
+        return "cuda" if count else "cpu"
+    number = int(device.partition(":")[2] or 0)
+    if number >= count:
+        found = f"{count} GPU(s) visible" if count else "no GPU is visible to torch"
+        usable = f"auto, cpu or cuda:0..{count - 1}" if count else "auto or cpu"
+        raise UserError(f"{device} is asked for, but {found}", where="--device", expected=usable)
+    return device

@@ -1,0 +1,1 @@
+"""Executors: where the stories of a run are filmed. The unit of distribution is the story."""

@@ -1,0 +1,91 @@
+"""Files that are either whole or not there: written under a temporary name, flushed to disk, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stbench.errors import EXIT_PARTIAL, UserError
+
+TEMP_PREFIX = ".tmp-"
+
+
+class SaveError(UserError):
+    """The disk refused: full, read-only or gone. What was published before is safe."""
+
+    exit_code = EXIT_PARTIAL
+
+
+@contextlib.contextmanager
+def loud(path: Path) -> Iterator[None]:
+    """Turn a failed save into one clear line that ends the program."""
+    try:
+        yield
+    except OSError as error:
+        raise SaveError(
+            f"cannot be written ({error.strerror or error})",
+            where=str(path),
+            hint="what was published before is safe; free some space or fix the folder, then repeat the command",
+        ) from error
+
+
+def temp_path(path: Path) -> Path:
+    """A temporary name in the same folder, with the same suffix; hidden, and unique to this process."""
+    return path.with_name(f"{TEMP_PREFIX}{os.getpid()}-{path.name}")
+
+
+def publish(temp: Path, path: Path) -> None:
+    """Flush `temp` to disk and give it its final name; after this returns, a power loss cannot undo it."""
+    with loud(path):
+        descriptor = os.open(temp, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temp.replace(path)
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file atomically; an interruption leaves the old file, or none."""
+    temp = temp_path(path)
+    with loud(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with loud(path):
+            temp.write_bytes(data)
+        publish(temp, path)
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write indented JSON atomically; NaN is refused with a ValueError."""
+    write_bytes(path, (json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "surrogatepass"))
+
+
+def write_json_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write one JSON object per line, atomically."""
+    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    write_bytes(path, text.encode("utf-8", "surrogatepass"))
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what a killed process left half-written in a folder of ours; only names with our own prefix."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if path.name.startswith(TEMP_PREFIX) and path.is_file():
+                path.unlink(missing_ok=True)

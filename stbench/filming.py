@@ -1,0 +1,226 @@
+"""Filming one story: each shot is reused, made, or given up, in order; what happened is in the journal before the next step.
+
+A method sees exactly what its key covers: the story up to the shot, the seed, and the finished shots before it.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from stbench.errors import InvalidRunError, UserError
+from stbench.keys import story_keys
+from stbench.methods import FinishedShot, ShotRequest
+from stbench.publish import publish_shot, spans_of
+from stbench.record import InputShot, ShotRecord, SpanFact, as_input
+from stbench.seeds import shot_seed
+from stbench.validity import check_result
+
+if TYPE_CHECKING:
+    from stbench.display import Display
+    from stbench.journal import Journal
+    from stbench.methods import Method, ShotMaker, ShotResult
+    from stbench.store import RunFolder
+    from stbench.story import Shot, Story
+
+ATTEMPTS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoryOutcome:
+    """How many shots of a story were made now, reused, given up, and left out because an earlier one is missing."""
+
+    story: str
+    made: int
+    reused: int
+    failed: int
+    skipped: int
+
+    @property
+    def done(self) -> int:
+        """Finished shots."""
+        return self.made + self.reused
+
+
+class LazyMaker:
+    """The method with its models loaded at the first shot that needs them; a run that reuses every shot loads nothing."""
+
+    def __init__(self, method: Method, device: str, display: Display):
+        self._method, self._device, self._display = method, device, display
+        self._stack = ExitStack()
+        self._maker: ShotMaker | None = None
+        self.load_s: float | None = None
+        self.made = 0  # shots made with these loaded models
+
+    def __enter__(self) -> LazyMaker:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def get(self) -> ShotMaker:
+        """The maker; loads the models at the first call."""
+        if self._maker is None:
+            self._display.loading(self._method.name, self._device)
+            began = time.perf_counter()
+            context: AbstractContextManager[ShotMaker] = self._method.open(self._device)
+            self._maker = self._stack.enter_context(context)
+            self.load_s = time.perf_counter() - began
+        return self._maker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Studio:
+    """What filming needs, the same for all stories of a run."""
+
+    folder: RunFolder
+    maker: LazyMaker
+    journal: Journal
+    timing: Journal
+    display: Display
+    device: str
+
+
+def film_story(studio: Studio, story: Story) -> StoryOutcome:
+    """Film one story, reusing what is finished."""
+    made = reused = failed = 0
+    records: list[ShotRecord] = []
+    for shot, (key, record) in zip(story.shots, reusable(studio.folder, story, studio.journal), strict=True):
+        if record is None:
+            studio.display.shot_started(story, shot)
+            if made == 0:
+                studio.folder.drop_scores(story.id)
+            record = _make(studio, story, shot, key, records)
+            if record is None:
+                failed += 1
+                break
+            made += 1
+            studio.display.shot_done(story, shot, seconds=record.seconds, reused=False)
+        else:
+            reused += 1
+            studio.display.shot_done(story, shot, seconds=record.seconds, reused=True)
+        records.append(record)
+    skipped = len(story.shots) - len(records) - failed
+    if skipped:
+        left_out = [shot.id for shot in story.shots[-skipped:]]
+        studio.journal.add("shots_skipped", story=story.id, shots=left_out, reason="an earlier shot failed")
+    return StoryOutcome(story=story.id, made=made, reused=reused, failed=failed, skipped=skipped)
+
+
+def reusable(folder: RunFolder, story: Story, journal: Journal | None = None) -> Iterator[tuple[str, ShotRecord | None]]:
+    """For each shot, its key and its finished record, or None where it must be made. Decided when the iterator gets there.
+
+    A finished shot has the right key, intact files, and was made from the very shots that are there now.
+    """
+    keys = story_keys(identity=folder.manifest.identity, story=story, run_seed=folder.manifest.seed)
+    before: list[InputShot] = []
+    for shot, key in zip(story.shots, keys, strict=True):
+        try:
+            record = folder.record(story.id, shot.id)
+            problem = _problem(folder, record, key, before)
+        except InvalidRunError as error:
+            record, problem = None, str(error)
+        if record is not None and problem and journal:
+            journal.add("shot_not_reused", story=story.id, shot=shot.id, reason=problem)
+        yield key, None if problem else record
+        now = None
+        try:
+            now = folder.record(story.id, shot.id)  # it may have been made since
+        except InvalidRunError:
+            continue
+        if now is not None:
+            before.append(as_input(now))
+
+
+def _problem(folder: RunFolder, record: ShotRecord | None, key: str, before: list[InputShot]) -> str | None:
+    """Why a record cannot be reused, or None."""
+    if record is None:
+        return "there is none"
+    if record.shot_key != key:
+        return "what it depends on has changed"
+    if list(record.inputs) != before:
+        return "an earlier shot that it was made from was made again"
+    for file in record.files:
+        if not file.intact(folder.shots_path(record.story)):
+            return f"{file.name} is missing or has other bytes"
+    return None
+
+
+def _make(studio: Studio, story: Story, shot: Shot, key: str, records: list[ShotRecord]) -> ShotRecord | None:
+    """Make and publish one shot; None after the last failed attempt. Every attempt is in the journal."""
+    run_seed = studio.folder.manifest.seed
+    request = ShotRequest(
+        story=replace(story, shots=story.shots[: shot.index + 1]),
+        shot=shot,
+        seed=shot_seed(run_seed=run_seed, story=story.id, index=shot.index),
+        finished=tuple(_finished(studio.folder, story, record) for record in records),
+    )
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _attempt(studio, request, key, records, attempt)
+        except UserError:
+            raise
+        except Exception as error:  # a method is foreign code: whatever it raises is one failed attempt, recorded
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            trace = "".join(traceback.format_exception(error))[-4000:]
+            studio.journal.add("shot_failed", story=story.id, shot=shot.id, attempt=attempt, of=ATTEMPTS, reason=reason, traceback=trace)
+            studio.display.failure(story, shot, attempt=attempt, attempts=ATTEMPTS, reason=reason)
+        _free_memory()
+    studio.journal.add("shot_given_up", story=story.id, shot=shot.id, attempts=ATTEMPTS)
+    return None
+
+
+def _attempt(studio: Studio, request: ShotRequest, key: str, records: list[ShotRecord], attempt: int) -> ShotRecord:
+    story, shot = request.story, request.shot
+    studio.journal.add("shot_started", story=story.id, shot=shot.id, attempt=attempt, seed=request.seed, key=key)
+    maker = studio.maker.get()
+    began = time.perf_counter()
+    result = maker.shot(request)
+    seconds = time.perf_counter() - began
+    check_result(result)
+    record = publish_shot(
+        studio.folder.shots_path(story.id),
+        request,
+        result,
+        key=key,
+        inputs=[as_input(done) for done in records],
+        seconds=seconds,
+        device=studio.device,
+        attempt=attempt,
+    )
+    studio.journal.add("shot_done", story=story.id, shot=shot.id, key=key, video=record.video.sha256, seconds=record.seconds)
+    _write_timing(studio, request, result, record)
+    return record
+
+
+def _write_timing(studio: Studio, request: ShotRequest, result: ShotResult, record: ShotRecord) -> None:
+    """Raw spans: the whole shot, then the method's own stages. The first shot after loading is not warm."""
+    facts = {"story": request.story.id, "shot": request.shot.id, "device": studio.device, "warm": studio.maker.made > 0}
+    if studio.maker.made == 0 and studio.maker.load_s is not None:
+        studio.timing.add("span", **facts, stage="load", seconds=round(studio.maker.load_s, 4), detail={})
+    for span in (SpanFact(stage="shot", seconds=record.seconds), *spans_of(result)):
+        studio.timing.add("span", **facts, **span.model_dump())
+    studio.maker.made += 1
+
+
+def _finished(folder: RunFolder, story: Story, record: ShotRecord) -> FinishedShot:
+    return FinishedShot(
+        shot=story.shots[record.index],
+        video=folder.shot_video(record),
+        keyframes=folder.keyframe_paths(record),
+        tail=folder.tail_paths(record),
+    )
+
+
+def _free_memory() -> None:
+    """After a failure, so that a retry after "out of memory" has a chance."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -1,0 +1,47 @@
+"""Films: the shots of a story in one mp4, joined from the records, for people to look at. Never scored; may be deleted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from stbench.files import loud, publish, temp_path, write_json
+from stbench.keys import file_sha256
+from stbench.store import RunFolder, StoryRecords
+
+
+def write_film(folder: RunFolder, part: StoryRecords) -> Path | None:
+    """Join the finished shots of one story; kept if it is already made of the same shots.
+
+    Returns:
+        The film, or None if no shot is finished.
+    """
+    from stbench.video import VideoError, concat, read_mp4
+
+    if not part.records:
+        return None
+    path = folder.film_path(part.story.id)
+    facts = {"shots": [record.video.sha256 for record in part.records], "complete": part.complete}
+    if film_is_current(path, facts):
+        return path
+    temp = temp_path(path)
+    try:
+        with loud(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            count = concat([folder.shot_video(record) for record in part.records], temp)
+        if len(read_mp4(temp)[0]) != count:
+            raise VideoError("does not decode to the frames it was written from", where=str(path))
+        publish(temp, path)
+    finally:
+        temp.unlink(missing_ok=True)
+    write_json(path.with_suffix(".json"), {**facts, "frames": count, "sha256": file_sha256(path)})
+    return path
+
+
+def film_is_current(path: Path, facts: dict[str, object]) -> bool:
+    """The film exists unaltered and was joined from exactly these shots."""
+    try:
+        stored = json.loads(path.with_suffix(".json").read_bytes())
+        return all(stored[key] == value for key, value in facts.items()) and file_sha256(path) == stored["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,244 @@
+"""The runner: stories in, films and scores out, in a run folder that can always be continued.
+
+`run` claims the folder, films each story, joins the films, scores and reports. It holds these promises: the same command
+continues; a finished shot is never made twice; a kill costs at most the shot in progress; nothing short is called complete.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from stbench.claim import claim
+from stbench.config import RunConfig, default_out, resolve_device
+from stbench.executors.local import film_stories
+from stbench.files import remove_temporaries
+from stbench.filming import LazyMaker, StoryOutcome, Studio, film_story, reusable
+from stbench.films import write_film
+from stbench.journal import Journal
+from stbench.keys import canonical_json
+from stbench.manifest import Counts, Manifest, SuiteFact, versions
+from stbench.methods import METHODS, Method
+from stbench.scores import Aggregate, aggregate
+from stbench.scoring import check_protocol, report_runs, score_folder
+from stbench.store import RunFolder
+from stbench.suites import Suite, load_suite
+
+if TYPE_CHECKING:
+    from stbench.display import Display
+
+Verdict = Literal["complete", "partial"]
+
+
+class InterruptedRunError(Exception):
+    """Ctrl-C, with what is safe and how to go on."""
+
+    def __init__(self, *, folder: Path, done: int, expected: int, command: str):
+        self.folder, self.done, self.expected, self.command = folder, done, expected, command
+        super().__init__(f"interrupted: {done} of {expected} shots are safe in {folder}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOutcome:
+    """What a run came to.
+
+    Attributes:
+        verdict: `complete` only if every shot is there and every expected score has a value.
+        folder: The run folder.
+        made: Shots made now.
+        reused: Shots that were there.
+        failed: Shots given up.
+        skipped: Shots left out because an earlier one failed.
+        aggregates: One line per metric; empty without scoring.
+        paths: Name → path or paths, for people and programs.
+        command: The command that continues this run.
+        scored: Whether scoring was asked for.
+    """
+
+    verdict: Verdict
+    folder: RunFolder
+    made: int
+    reused: int
+    failed: int
+    skipped: int
+    aggregates: tuple[Aggregate, ...]
+    paths: Mapping[str, Any]
+    command: str
+    scored: bool
+
+    @property
+    def done(self) -> int:
+        """Finished shots."""
+        return self.made + self.reused
+
+    @property
+    def expected(self) -> int:
+        """Shots of all stories."""
+        return self.done + self.failed + self.skipped
+
+
+def prepare(config: RunConfig) -> tuple[Method, Suite, Manifest, Path]:
+    """Check everything that can be checked before a folder is touched or a model is loaded."""
+    if config.score:
+        check_protocol(config.protocol)
+    suite = load_suite(config.suite)
+    whole = len(suite.stories)
+    if config.limit is not None:
+        suite = replace(suite, stories=suite.stories[: config.limit])
+    method = METHODS.get(config.method).from_options(model=config.model, options=config.options)
+    identity = dict(method.identity())
+    canonical_json(identity)
+    device = resolve_device(config.device)
+    manifest = Manifest(
+        status="started",
+        name="",
+        method=config.method,
+        description=method.describe(),
+        identity=identity,
+        model=config.model,
+        options=dict(config.options),
+        protocol=config.protocol,
+        suite=SuiteFact(name=suite.name, version=suite.version, digest=suite.digest, stories=whole),
+        stories=suite.stories,
+        seed=config.seed,
+        device=device,
+        versions=versions(),
+        started=0.0,
+        counts=Counts(stories=len(suite.stories), expected=suite.shots),
+    )
+    hashed = manifest.identity_digest if config.options else None
+    out = config.out or default_out(method=config.method, suite=suite.name, model=config.model, seed=config.seed, identity_digest=hashed)
+    return method, suite, manifest.model_copy(update={"name": out.resolve().name}), out
+
+
+def run(config: RunConfig, display: Display, *, now: Callable[[], float] = time.time) -> RunOutcome:
+    """Film, score and report, continuing what is there.
+
+    Raises:
+        UserError: Bad input; nothing was lost or overwritten.
+        InterruptedRunError: Ctrl-C; finished shots are safe.
+    """
+    method, _, wanted, out = prepare(config)
+    with claim(out, wanted) as there:
+        started = there.started if there else round(now(), 3)
+        manifest = wanted.model_copy(update={"started": started})
+        manifest.save(out)
+        folder = RunFolder(out, manifest)
+        try:
+            outcomes = _film(config, method, folder, display, resumed=there is not None, now=now)
+            _finish_manifest(folder, outcomes, now)
+            films = [path for part in folder.story_records() if (path := write_film(folder, part))]
+            return _score_and_sum_up(config, folder, outcomes, films, display)
+        except KeyboardInterrupt as error:
+            done = sum(len(part.records) for part in folder.story_records())
+            raise InterruptedRunError(folder=out, done=done, expected=manifest.counts.expected, command=config.command()) from error
+
+
+def _film(
+    config: RunConfig, method: Method, folder: RunFolder, display: Display, *, resumed: bool, now: Callable[[], float]
+) -> list[StoryOutcome]:
+    manifest = folder.manifest
+    for story in folder.stories:
+        remove_temporaries(folder.shots_path(story.id))
+    for place in (folder.path, folder.path / "films"):
+        remove_temporaries(place)
+    waiting = sum(record is not None for story in folder.stories for _, record in reusable(folder, story))
+    display.header(manifest, reused=waiting)
+    notes = _story_notes(method, folder)
+    display.notes(notes)
+    with (
+        closing(Journal(folder.events_path, now)) as journal,
+        closing(Journal(folder.timing_path, now)) as timing,
+        LazyMaker(method, manifest.device, display) as maker,
+    ):
+        event = "run_continued" if resumed else "run_started"
+        journal.add(event, command=config.command(), device=manifest.device, versions=manifest.versions)
+        for note in notes:
+            journal.add("story_note", note=note)
+        studio = Studio(folder=folder, maker=maker, journal=journal, timing=timing, display=display, device=manifest.device)
+        outcomes: list[StoryOutcome] = []
+        try:
+            for outcome in film_stories(folder.stories, lambda story: film_story(studio, story)):
+                display.story_done(outcome)
+                outcomes.append(outcome)
+        except KeyboardInterrupt:
+            journal.add("run_interrupted")
+            raise
+        totals = {name: sum(getattr(o, name) for o in outcomes) for name in ("made", "reused", "failed", "skipped")}
+        journal.add("run_filmed", **totals)
+    return outcomes
+
+
+def _story_notes(method: Method, folder: RunFolder) -> list[str]:
+    """What the method itself says about each story, where it says anything (an optional `story_notes(story)`)."""
+    ask = getattr(method, "story_notes", None)
+    return [note for story in folder.stories if (note := ask(story))] if ask else []
+
+
+def _finish_manifest(folder: RunFolder, outcomes: list[StoryOutcome], now: Callable[[], float]) -> None:
+    done, failed = sum(o.done for o in outcomes), sum(o.failed for o in outcomes)
+    counts = folder.manifest.counts.model_copy(update={"done": done, "failed": failed})
+    status = "complete" if done == counts.expected else "partial" if done else "failed"
+    folder.manifest = folder.manifest.model_copy(update={"status": status, "counts": counts, "finished": round(now(), 3)})
+    folder.manifest.save(folder.path)
+
+
+def _score_and_sum_up(
+    config: RunConfig, folder: RunFolder, outcomes: list[StoryOutcome], films: list[Path], display: Display
+) -> RunOutcome:
+    paths: dict[str, Any] = {"run": folder.path, "films": films}
+    aggregates: tuple[Aggregate, ...] = ()
+    if config.score:
+        aggregates, written = score_and_report(folder, protocol=config.protocol, device=folder.manifest.device, display=display)
+        paths |= written
+    filmed = folder.manifest.status == "complete"
+    return RunOutcome(
+        verdict="complete" if filmed and all(line.complete for line in aggregates) else "partial",
+        folder=folder,
+        made=sum(o.made for o in outcomes),
+        reused=sum(o.reused for o in outcomes),
+        failed=sum(o.failed for o in outcomes),
+        skipped=sum(o.skipped for o in outcomes),
+        aggregates=aggregates,
+        paths=paths,
+        command=config.command(),
+        scored=config.score,
+    )
+
+
+def score_and_report(folder: RunFolder, *, protocol: str, device: str, display: Display) -> tuple[tuple[Aggregate, ...], dict[str, Any]]:
+    """Score a run under a protocol, write its report, and sum the rows up."""
+    rows = score_folder(folder, protocol=protocol, device=device, progress=display.scoring)
+    written = report_runs([folder], folder.report_path)
+    return tuple(aggregate(rows)), {"scores": folder.scores_path, **written}
+
+
+def rescore(folder: RunFolder, *, protocol: str | None, device: str, display: Display) -> RunOutcome:
+    """`stbench score`: score an existing run; nothing is generated."""
+    from stbench.claim import locked
+
+    with locked(folder.path):
+        device = resolve_device(device)
+        protocol = protocol or folder.manifest.protocol
+        check_protocol(protocol)
+        parts = folder.story_records()
+        done = sum(len(part.records) for part in parts)
+        aggregates, written = score_and_report(folder, protocol=protocol, device=device, display=display)
+    films = [path for path in (folder.film_path(part.story.id) for part in parts) if path.exists()]
+    full = done == folder.manifest.counts.expected
+    return RunOutcome(
+        verdict="complete" if full and all(line.complete for line in aggregates) else "partial",
+        folder=folder,
+        made=0,
+        reused=done,
+        failed=0,
+        skipped=folder.manifest.counts.expected - done,
+        aggregates=aggregates,
+        paths={"run": folder.path, "films": films, **written},
+        command=f"stbench score {folder.path}",
+        scored=True,
+    )

@@ -1,0 +1,66 @@
+"""Reaching the metrics and the reports: by name only, so that the harness imports neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from stbench.registry import Registry
+from stbench.scores import Score
+from stbench.store import RunFolder
+
+
+class Progress(Protocol):
+    """How a scorer says how far it is."""
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """`done` of `total` steps; now at `what`."""
+        ...
+
+
+class ScoreRun(Protocol):
+    """Scores a run under a protocol, reusing stored rows whose keys are unchanged."""
+
+    def __call__(self, run: RunFolder, *, protocol: str, device: str, progress: Progress | None) -> list[Score]:
+        """All rows of the protocol, one for each expected unit."""
+        ...
+
+
+SCORERS: Registry[ScoreRun] = Registry("scorer")
+SCORERS.add("metrics", "metrics.scoring:score_run")
+
+REPORTERS: Registry[Callable[[list[RunFolder], Path], Any]] = Registry("reporter")
+REPORTERS.add("reports", "reports.report:write_report")
+
+
+PROTOCOLS = "metrics.protocols"
+
+
+def check_protocol(name: str) -> None:
+    """Refuse an unknown protocol before an hour is spent; the `UserError` has the nearest name."""
+    import importlib
+
+    importlib.import_module(PROTOCOLS).PROTOCOLS.target(name)
+
+
+def score_folder(run: RunFolder, *, protocol: str, device: str, progress: Progress | None) -> list[Score]:
+    """Score a run and store the rows; rows of other protocols stay."""
+    rows = SCORERS.get("metrics")(run, protocol=protocol, device=device, progress=progress)
+    run.replace_scores(rows, protocol=protocol)
+    return rows
+
+
+def report_runs(runs: list[RunFolder], out: Path) -> dict[str, Any]:
+    """Write the report of one or more runs into a folder.
+
+    Returns:
+        Name → path, or list of paths, of what was written.
+    """
+    paths = REPORTERS.get("reports")(runs, out)
+    if is_dataclass(paths) and not isinstance(paths, type):
+        paths = {f.name: getattr(paths, f.name) for f in fields(paths)}
+    if not isinstance(paths, Mapping):
+        raise TypeError(f"write_report returned {type(paths).__name__}, expected a mapping or dataclass of paths")
+    return {name: value for name, value in paths.items() if value}

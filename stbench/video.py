@@ -1,0 +1,137 @@
+"""mp4 in and out, through PyAV: H.264 that browsers play, and frames back as uint8.
+
+Small pictures are encoded nearly without loss (a face in Story World is a few pixels), large ones as usual. One encoder
+thread, so that the same frames give the same bytes. Chroma is halved (yuv420p) unless a side is odd.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stbench.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SMALL_PX = 200_000  # below this many pixels a frame, quality costs next to nothing
+CRF_SMALL, CRF_LARGE = 12, 16
+
+
+class VideoError(UserError):
+    """A video file that cannot be decoded."""
+
+
+def write_mp4(path: Path, frames: np.ndarray, fps: float) -> None:
+    """Encode frames to an mp4 file.
+
+    Args:
+        path: File to write; not atomic, see `stbench.files`.
+        frames: (F, H, W, 3) uint8, F ≥ 1.
+        fps: Frames per second, > 0.
+    """
+    _encode(path, iter(frames), fps=fps, height=int(frames.shape[1]), width=int(frames.shape[2]))
+
+
+def _encode(path: Path, frames: Iterator[np.ndarray], *, fps: float, height: int, width: int) -> int:
+    """Encode a stream of (H, W, 3) uint8 frames; returns how many there were."""
+    import av
+
+    count = 0
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        options = {"crf": str(CRF_SMALL if height * width < SMALL_PX else CRF_LARGE), "preset": "medium", "threads": "1"}
+        stream: Any = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
+        stream.codec_context.thread_count = 1
+        _tag_colours(stream.codec_context)
+        for frame in frames:
+            for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
+                container.mux(packet)
+            count += 1
+        for packet in stream.encode():
+            container.mux(packet)
+    return count
+
+
+def _tag_colours(codec: Any) -> None:
+    """State what swscale's RGB conversion does (BT.601, limited range), so that players undo exactly that."""
+    codec.color_range, codec.colorspace, codec.color_primaries, codec.color_trc = 1, 6, 6, 6
+
+
+def read_mp4(path: Path) -> tuple[np.ndarray, float]:
+    """Decode a whole video.
+
+    Returns:
+        Frames (F, H, W, 3) uint8, and frames per second.
+
+    Raises:
+        VideoError: The file is missing, cut short, or holds no video.
+    """
+    import numpy as np
+
+    with _decoder(path) as (frames, fps):
+        stack = list(frames)
+    if not stack:
+        raise VideoError("holds no frames", where=str(path), expected="a video")
+    return np.stack(stack), fps
+
+
+@contextlib.contextmanager
+def _decoder(path: Path) -> Iterator[tuple[Iterator[np.ndarray], float]]:
+    """Frames of a video one by one, and its frame rate."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise VideoError("holds no video", where=str(path), expected="an mp4 video")
+            stream = container.streams.video[0]
+            rate = stream.average_rate
+            yield (frame.to_ndarray(format="rgb24") for frame in container.decode(stream)), float(rate) if rate else 0.0
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(f"cannot be decoded ({error.strerror or error})", where=str(path), expected="an mp4 video") from error
+
+
+def read_png(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 of a PNG file."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def write_png(path: Path, frame: np.ndarray) -> None:
+    """Write one (H, W, 3) uint8 frame without loss."""
+    from PIL import Image
+
+    Image.fromarray(frame).save(path, format="PNG")
+
+
+def concat(parts: Iterable[Path], out: Path) -> int:
+    """Write one film from videos of one size, in order; decoded shot by shot, so memory stays small.
+
+    Returns:
+        The number of frames written.
+
+    Raises:
+        VideoError: A part cannot be decoded or differs in size or frame rate from the first.
+    """
+    paths = list(parts)
+    frames, fps = read_mp4(paths[0])
+    height, width = int(frames.shape[1]), int(frames.shape[2])
+
+    def all_frames() -> Iterator[np.ndarray]:
+        yield from frames
+        for path in paths[1:]:
+            part, part_fps = read_mp4(path)
+            if part.shape[1:3] != (height, width) or abs(part_fps - fps) > 1e-3:
+                found = f"{part.shape[2]}x{part.shape[1]} at {part_fps:g} fps"
+                raise VideoError(f"is {found}", where=str(path), expected=f"{width}x{height} at {fps:g} fps, as {paths[0].name}")
+            yield from part
+
+    return _encode(out, all_frames(), fps=fps, height=height, width=width)
