@@ -1,0 +1,1 @@
+"""Encoders: frames, clips and texts in, unit vectors out. One family per file; `stbench.encoders` names them."""

@@ -1,0 +1,70 @@
+"""Protocols: named, versioned sets of metrics with all their settings. Two tables are comparable only under one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from metrics.base import Metric
+from metrics.cross_shot_consistency import CrossShotConsistency
+from metrics.cross_shot_consistency_top10 import CrossShotConsistencyTop10
+from metrics.prompt_following_global import PromptFollowingGlobal
+from metrics.prompt_following_single_shot import PromptFollowingSingleShot
+from metrics.subject_consistency import SubjectConsistency
+from metrics.temporal_flickering import TemporalFlickering
+from metrics.truth_kept import TruthAccessoryKept, TruthColourKept
+from metrics.truth_prompt import TruthAction, TruthPlace, TruthSize, TruthSpecies
+from stbench.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """A set of metrics, and what it decided where the literature is silent: for the caption of a table."""
+
+    name: str
+    version: int
+    title: str
+    metrics: tuple[Metric, ...]
+    choices: Mapping[str, str]
+
+    def caption(self) -> str:
+        """One paragraph that a table's caption can carry.
+
+        Example:
+            >>> WORLD.caption().startswith("Protocol world v1: ")
+            True
+        """
+        return f"Protocol {self.name} v{self.version}: {self.title}. " + " ".join(f"{key}: {value}." for key, value in self.choices.items())
+
+
+WORLD = Protocol(
+    name="world",
+    version=1,
+    title="Story World's own encoders and, for scripts with ground truth, what a reader finds in the pixels",
+    metrics=(
+        CrossShotConsistency(),
+        CrossShotConsistencyTop10(),
+        PromptFollowingGlobal(),
+        PromptFollowingSingleShot(),
+        SubjectConsistency(),
+        TemporalFlickering(),
+        TruthPlace(),
+        TruthSpecies(),
+        TruthAction(),
+        TruthSize(),
+        TruthColourKept(),
+        TruthAccessoryKept(),
+    ),
+    choices={
+        "Video features": "world-clip, 4 frames at the middles of equal intervals of the decoded mp4, resized to 48x80",
+        "Text": "words, at most 32 tokens; top-10 pairs are chosen by world-clip's text features of the prompts",
+        "Film feature": "mean of the shots' unit vectors",
+        "Frame features": "world-dino, every frame",
+        "Kept look": "the reference is what is read in the character's first shot of the same film",
+        "Averaging": "over scored units; intervals resample stories",
+        "Missing shots": "per-shot metrics lose that shot, per-story metrics lose the story; both are counted",
+    },
+)
+
+PROTOCOLS: Registry[Protocol] = Registry("protocol")
+PROTOCOLS.add("world", "metrics.protocols:WORLD")

@@ -1,0 +1,109 @@
+"""Score films under a protocol: each shot decoded once, encoded once per encoder, and nothing computed that is known.
+
+A row's key holds everything that its value depends on (see `metrics.base.Metric.key`). Rows with a known key are reused
+as they are, so scores do not depend on order, on interruptions, or on which other metrics ran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metrics.base import Clip, Metric, Need, StoryClips
+from metrics.cache import FeatureCache
+from metrics.features import FeatureSource
+from metrics.protocols import PROTOCOLS
+from stbench.scores import Score
+
+if TYPE_CHECKING:
+    from stbench.store import RunFolder, StoryRecords
+
+Progress = Callable[[int, int, str], None]
+CACHE = "cache"
+
+
+def film_of(run: RunFolder, part: StoryRecords) -> StoryClips:
+    """The film of one story of a run; shots without a record, or whose file is not what the record says, are missing."""
+    records = {record.shot: record for record in part.records}
+    clips = []
+    for shot in part.story.shots:
+        record = records.get(shot.id)
+        if record is None:
+            clips.append(Clip(shot=shot, reason="the shot was not made"))
+            continue
+        path = run.shot_video(record)
+        if record.video.intact(path.parent):
+            clips.append(Clip(shot=shot, video=path, digest=record.video.sha256))
+        else:
+            reason = "the video has other bytes than its record says" if path.is_file() else "the video file is gone"
+            clips.append(Clip(shot=shot, reason=reason))
+    return StoryClips(story=part.story, clips=tuple(clips))
+
+
+def applicable(metrics: Sequence[Metric], films: Sequence[StoryClips]) -> tuple[list[Metric], list[str]]:
+    """The metrics that have a unit in at least one film, and the names of those that have none."""
+    used = [metric for metric in metrics if any(metric.units(film) for film in films)]
+    return used, [metric.name for metric in metrics if metric not in used]
+
+
+def score_films(
+    films: Sequence[StoryClips],
+    *,
+    metrics: Sequence[Metric],
+    features: FeatureSource,
+    progress: Progress | None = None,
+) -> list[Score]:
+    """One row per metric and unit, film by film; memory does not grow with the number of films."""
+    total, done = sum(len(film.clips) for film in films), 0
+    rows: list[Score] = []
+    for film in films:
+        needs = _pending_needs(film, metrics, features)
+        for i, clip in enumerate(film.clips):
+            features.prepare(clip, sorted(needs.get(i, ()), key=repr))
+            done += 1
+            if progress:
+                progress(done, total, f"{film.story.id} {clip.shot.id}")
+        for metric in metrics:
+            rows += metric.score(film, features)
+        features.forget()
+    return rows
+
+
+def _pending_needs(film: StoryClips, metrics: Sequence[Metric], features: FeatureSource) -> dict[int, set[Need]]:
+    """Clip index → features that some row that is not known yet will read."""
+    needs: dict[int, set[Need]] = {}
+    for metric in metrics:
+        for unit in metric.pending(film, features):
+            for i in unit.clips:
+                needs.setdefault(i, set()).add(metric.need)
+    return needs
+
+
+def known_rows(rows: Sequence[Score]) -> Mapping[str, Score]:
+    """Stored rows by key."""
+    return {row.key: row for row in rows}
+
+
+def score_run(run: RunFolder, *, protocol: str, device: str, progress: Progress | None = None) -> list[Score]:
+    """All rows of a protocol for a run folder; features are kept under its `cache/`.
+
+    Args:
+        run: The run.
+        protocol: A name of `metrics.protocols.PROTOCOLS`.
+        device: Where encoders run ("cpu", "cuda", …).
+        progress: Called as progress(shots done, shots, where it is).
+
+    Returns:
+        One row for each expected unit, with a value or a reason. Metrics that apply to no film of the run (ground truth
+        for scripts that carry none) have no rows; `progress` is told once.
+    """
+    plan = PROTOCOLS.get(protocol)
+    films = [film_of(run, part) for part in run.story_records()]
+    metrics, left_out = applicable(plan.metrics, films)
+    if left_out and progress:
+        total = sum(len(film.clips) for film in films)
+        progress(0, total, f"left out, the scripts carry no ground truth: {', '.join(left_out)}")
+    cache = FeatureCache(Path(run.path) / CACHE)
+    features = FeatureSource(protocol=protocol, device=device, cache=cache, known=known_rows(run.scores()))
+    return score_films(films, metrics=metrics, features=features, progress=progress)
