@@ -36,6 +36,7 @@ PROFILE: dict[str, Any] = {
     "keyframes_max": 1,
     "keyframe_encoder": "world-dino",
     "quality": "contrast",
+    "quality_threshold": 3.0,
 }
 
 

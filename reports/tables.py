@@ -1,0 +1,162 @@
+"""Tables of scores: data frames for notebooks and CSV, and a Markdown page for people.
+
+Every number comes from `stbench.scores.aggregate`, the only aggregation; this file lays out and never sums up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stbench.scores import Aggregate, Score, aggregate
+from stbench.stats import PairedChange, paired
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stbench.store import RunFolder
+
+# Rows to read others against: the truth cannot be beaten, and a frozen picture is not a film. They never win a column.
+REFERENCES = ("world-truth", "frozen")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunScores:
+    """A run as a line of a table."""
+
+    title: str
+    run: RunFolder
+    scores: tuple[Score, ...]
+    lines: tuple[Aggregate, ...]
+
+    @property
+    def reference(self) -> bool:
+        """It is a reference row: shown, never marked as best."""
+        return self.run.manifest.method in REFERENCES
+
+    @property
+    def status(self) -> str:
+        """`complete`, or what is missing."""
+        counts = self.run.manifest.counts
+        short = [line for line in self.lines if not line.complete]
+        if counts.done < counts.expected:
+            return f"partial: {counts.done} of {counts.expected} shots"
+        return f"partial: {len(short)} metrics not scored everywhere" if short else "complete"
+
+    def line(self, metric: tuple[str, ...]) -> Aggregate | None:
+        """The aggregate that `metric_key` names, if this run has it."""
+        return next((line for line in self.lines if metric_key(line) == metric), None)
+
+
+def read_scores(runs: Sequence[RunFolder], titles: Sequence[str]) -> list[RunScores]:
+    """Read the stored rows of each run and sum them up."""
+    result = []
+    for run, title in zip(runs, titles, strict=True):
+        scores = tuple(run.scores())
+        result.append(RunScores(title=title, run=run, scores=scores, lines=tuple(aggregate(scores))))
+    return result
+
+
+def metric_key(line: Aggregate) -> tuple[str, ...]:
+    """What must be equal for two numbers to stand in one column."""
+    return (line.protocol, line.metric, str(line.version), line.encoder_digest or "")
+
+
+def metric_keys(runs: Sequence[RunScores]) -> list[tuple[str, ...]]:
+    """All columns, in the order in which the runs have their metrics; versions of one metric stand together."""
+    keys = list(dict.fromkeys(metric_key(line) for run in runs for line in run.lines))
+    order = list(dict.fromkeys(key[:2] for key in keys))
+    return sorted(keys, key=lambda key: order.index(key[:2]))
+
+
+def scores_frame(runs: Sequence[RunScores]) -> pd.DataFrame:
+    """Every row of every run: what was measured where, value or reason."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        for score in run.scores:
+            row = score.to_json()
+            detail = row.pop("detail")
+            rows.append({**_run_facts(run), **row, "detail": _compact_json(detail)})
+    return pd.DataFrame(rows)
+
+
+def summary_frame(runs: Sequence[RunScores]) -> pd.DataFrame:
+    """One row per run and metric: mean, interval, n."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        for line in run.lines:
+            row = line.to_json()
+            row.pop("by_story")
+            rows.append({**_run_facts(run), **row, "reasons": _compact_json(row["reasons"])})
+    return pd.DataFrame(rows)
+
+
+def paired_frame(runs: Sequence[RunScores]) -> pd.DataFrame:
+    """Change of every metric from the first run to each other one, paired by story and shot."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for base, new, metric, change in paired_changes(runs):
+        rows.append(
+            {
+                "base": base.run.name,
+                "run": new.run.name,
+                "metric": metric,
+                "change": change.mean,
+                "low": change.low,
+                "high": change.high,
+                "n_pairs": change.n,
+                "n_stories": change.n_stories,
+                "n_unpaired": change.n_unpaired,
+                "reason": change.reason,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def paired_changes(runs: Sequence[RunScores]) -> list[tuple[RunScores, RunScores, str, PairedChange]]:
+    """(base, new, metric, change) for the first run against every other."""
+    base = runs[0]
+    changes = []
+    for new in runs[1:]:
+        for metric in dict.fromkeys(line.metric for line in (*base.lines, *new.lines)):
+            changes.append((base, new, metric, paired(base.scores, new.scores, metric)))
+    return changes
+
+
+def _run_facts(run: RunScores) -> dict[str, Any]:
+    m = run.run.manifest
+    return {"run": m.name, "method": m.method, "model": m.model, "suite": m.suite.name, "seed": m.seed}
+
+
+def _compact_json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False, sort_keys=True) if value else ""
+
+
+def value_text(value: float | None, unit: str, *, signed: bool = False) -> str:
+    """A number as tables show it: shares in percent, their changes in percentage points, the rest with three decimals.
+
+    Example:
+        >>> value_text(0.5, "share"), value_text(0.12345, "cosine"), value_text(-0.02, "share", signed=True), value_text(None, "share")
+        ('50.0%', '0.123', '-2.0 pp', '–')
+    """
+    if value is None:
+        return "–"
+    sign = "+" if signed else ""
+    if unit == "share":
+        return f"{100 * value:{sign}.1f}{' pp' if signed else '%'}"
+    return f"{value:{sign}.3f}"
+
+
+def interval_text(low: float | None, high: float | None, unit: str, *, signed: bool = False) -> str:
+    """A 95% interval, or a dash where there are fewer than two stories."""
+    if low is None or high is None:
+        return "–"
+    return f"{value_text(low, unit, signed=signed)} .. {value_text(high, unit, signed=signed)}"
