@@ -49,9 +49,7 @@ class _TruthKept(Metric):
         """Every later shot of a character, together with its first."""
         characters = [None if clip.shot.truth is None else int(clip.shot.truth["character"]) for clip in film.clips]
         return [
-            Unit(shot=film.clips[i].shot.id, clips=(first, i))
-            for i, first in enumerate(first_appearances(characters))
-            if first is not None
+            Unit(shot=film.clips[i].shot.id, clips=(first, i)) for i, first in enumerate(first_appearances(characters)) if first is not None
         ]
 
     def measure(self, film: StoryClips, unit: Unit, features: Features) -> Found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -94,7 +94,7 @@ def _snow(b: _Brush) -> None:
 _PAINTERS: dict[str, Callable[[_Brush], None]] = {"beach": _beach, "forest": _forest, "city": _city, "night": _night, "snow": _snow}
 
 
-@lru_cache(maxsize=None)
+@cache
 def background(place: str, scroll: int) -> np.ndarray:
     """The empty place, (HEIGHT, WIDTH, 3) float32 in 0..255."""
     brush = _Brush()

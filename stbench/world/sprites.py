@@ -7,7 +7,7 @@ Drawn with Pillow at `SUPERSAMPLE` times the size and reduced, so edges are smoo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -149,7 +149,7 @@ _HEAD_X = {"bird": 0.2}
 _NECK_Y = {"robot": 0.56, "cat": 0.4, "bird": 0.46, "car": 0.5, "ghost": 0.3}
 
 
-@lru_cache(maxsize=None)
+@cache
 def sprite(species: str, colour: str, accessory: str, height_px: int) -> Sprite:
     """Draw one character `height_px` pixels tall (without what its accessory adds)."""
     pen = _Pen(height_px)

@@ -40,7 +40,7 @@ class _Planned:
 def _cast(rng: np.random.Generator, number: int) -> list[ShotTruth]:
     """The characters, one for even and two for odd story numbers; every third story has looks unseen in training."""
     species = [str(s) for s in rng.permutation(SPECIES)[: 1 + number % 2]]
-    cast = []
+    cast: list[ShotTruth] = []
     for i, kind in enumerate(species):
         colour, accessory = random_look(rng, kind, "held-out" if number % 3 == 2 else "train")
         while any(colour == other.colour or accessory == other.accessory for other in cast):

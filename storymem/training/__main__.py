@@ -1,7 +1,8 @@
-"""Train the embedded generator: `python -m storymem.training vae|base|memory|all --work DIR --out storymem/models/world`.
+"""Train the embedded generator: `python -m storymem.training vae|base|memory|card|all --work DIR --out DIR`.
 
-Each stage continues from its last checkpoint in `--work` and can be stopped at any time. `all` runs the three in order;
-each writes its part of the model folder when it is done. Rendered clips and latents are kept in `--work` (about 1 GB).
+Each stage continues from its last checkpoint in `--work` and can be stopped at any time. `all` runs them in order; each
+writes its part of the model folder when it is done, and `card` measures it and writes MODEL_CARD.md. Rendered clips and
+latents are kept in `--work` (about 1 GB).
 """
 
 from __future__ import annotations
@@ -11,9 +12,7 @@ from pathlib import Path
 
 import torch
 
-STEPS = {"vae": 2200, "base": 4000, "memory": 1600}
-
-
+STEPS = {"vae": 2200, "base": 2250, "memory": 1300}
 
 
 def run(stage: str, *, work: Path, out: Path, steps: int | None, clips: int, seed: int) -> None:
@@ -21,11 +20,15 @@ def run(stage: str, *, work: Path, out: Path, steps: int | None, clips: int, see
     from diffusers import AutoencoderKLWan
 
     from storymem.training.base import WorldBase, train_base
+    from storymem.training.card import write_card
     from storymem.training.export import save_base, save_memory, save_vae
     from storymem.training.latent_data import latent_clips
     from storymem.training.memory import train_memory
     from storymem.training.vae import train_vae
 
+    if stage == "card":
+        write_card(out, work)
+        return
     count = steps or STEPS[stage]
     if stage == "vae":
         save_vae(train_vae(work / "vae", steps=count, seed=seed, clips=clips, data=work / "data"), out)
@@ -44,7 +47,7 @@ def run(stage: str, *, work: Path, out: Path, steps: int | None, clips: int, see
 def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(prog="python -m storymem.training", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("stage", choices=["vae", "base", "memory", "all"])
+    parser.add_argument("stage", choices=[*STEPS, "card", "all"])
     parser.add_argument("--work", type=Path, default=Path("training/world"), help="checkpoints, logs, rendered clips, latents")
     parser.add_argument("--out", type=Path, default=Path("storymem/models/world"), help="the model folder to write")
     parser.add_argument("--steps", type=int, help=f"default: {STEPS}")
@@ -53,8 +56,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    for stage in STEPS if args.stage == "all" else [args.stage]:
-        print(f"{stage}: {args.steps or STEPS[stage]} steps; log: {args.work / stage / 'log.jsonl'}", flush=True)
+    for stage in [*STEPS, "card"] if args.stage == "all" else [args.stage]:
+        print(f"{stage}: work in {args.work / stage}", flush=True)
         run(stage, work=args.work, out=args.out, steps=args.steps, clips=args.clips, seed=args.seed)
 
 

@@ -23,10 +23,42 @@ from storymem.training.loop import LoopSettings, draw_curve, run_loop
 from storymem.training.optim import Optimizers
 
 TEXT_LENGTH = 16
-WORDS = (
-    "a of in on at the to it and up down wide medium close shot - robot cat bird car ghost beach forest city night snow "
-    "moves jumps comes closer right left with , ."
-).split()
+PAD, UNKNOWN = "[PAD]", "[UNK]"
+WORDS = (  # a stored tokenizer holds their order
+    "a",
+    "of",
+    "in",
+    "on",
+    "at",
+    "the",
+    "to",
+    "it",
+    "and",
+    "up",
+    "down",
+    "wide",
+    "medium",
+    "close",
+    "closeup",
+    "shot",
+    "robot",
+    "cat",
+    "bird",
+    "car",
+    "ghost",
+    "beach",
+    "forest",
+    "city",
+    "night",
+    "snow",
+    "moves",
+    "jumps",
+    "comes",
+    "closer",
+    "right",
+    "left",
+    "with",
+)
 TEXT_DROP, FIRST_FRAME_SHARE, SIGMA_SHIFT, MASK_WEIGHT = 0.1, 0.3, 3.0, 2.0
 
 
@@ -35,14 +67,12 @@ def build_tokenizer() -> Any:
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    words = [w for w in WORDS if w.isalpha()]
-    words[words.index("close") : words.index("close") + 1] = ["close", "closeup"]
-    plain = Tokenizer(models.WordLevel({w: i for i, w in enumerate(["[PAD]", "[UNK]", *words])}, unk_token="[UNK]"))
+    plain = Tokenizer(models.WordLevel({w: i for i, w in enumerate([PAD, UNKNOWN, *WORDS])}, unk_token=UNKNOWN))
     plain.normalizer = normalizers.Sequence(
         [normalizers.Lowercase(), normalizers.Replace("close-up", "closeup"), normalizers.Replace(Regex(r"[^\w\s]"), " ")]
     )
     plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=plain, pad_token="[PAD]", unk_token="[UNK]", model_max_length=TEXT_LENGTH)
+    return PreTrainedTokenizerFast(tokenizer_object=plain, pad_token=PAD, unk_token=UNKNOWN, model_max_length=TEXT_LENGTH)
 
 
 class WorldBase(nn.Module):
@@ -119,5 +149,3 @@ def train_base(out: Path, clips: LatentClips, *, steps: int, batch: int = 24, se
     run_loop(model, optim, step, LoopSettings(out=out, steps=steps, seed=seed))
     draw_curve(out, title="world base model")
     return model
-
-

@@ -40,7 +40,8 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> None:
+        """Apply one update from the gradients; `closure` is not used."""
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is None:
@@ -60,7 +61,8 @@ class Optimizers:
     def __init__(
         self, model: nn.Module, *, muon_lr: float, adam_lr: float, steps: int, warmup: int = 30, decay: float = 0.5, adam_names: str = ""
     ):
-        matrices, rest = [], []
+        matrices: list[nn.Parameter] = []
+        rest: list[nn.Parameter] = []
         for name, p in model.named_parameters():
             if p.requires_grad:
                 is_adam = p.ndim < 2 or any(part and part in name for part in adam_names.split(","))
@@ -88,8 +90,10 @@ class Optimizers:
         return norm
 
     def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs to continue."""
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
         for part, saved in zip(self.parts, state["parts"], strict=True):
             part.load_state_dict(saved)

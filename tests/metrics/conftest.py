@@ -1,4 +1,4 @@
-"""The helpers beside this file can be imported by the tests."""
+"""Modules beside this file can be imported by the tests."""
 
 import sys
 from pathlib import Path

@@ -106,7 +106,7 @@ def test_flickering_equals_the_loop_and_runs_backwards_alike(frames):
     ],
 )
 def test_where_there_is_no_number_there_is_a_reason(nothing):
-    with pytest.raises(NoValueError, match="one shot|one frame|no direction"):
+    with pytest.raises(NoValueError, match=r"one shot|one frame|no direction"):
         nothing()
 
 

@@ -109,7 +109,7 @@ def test_a_hostile_story_name_stays_inside_the_run_folder(film, scripts, tmp_pat
 def test_lists_say_what_there_is(film):
     done = film("list", "methods")
     assert done.code == 0
-    assert [line.split()[0] for line in done.out.splitlines()] == ["fake", "frozen", "storymem", "wan-t2v", "world-truth"]
+    assert {"fake", "frozen", "storymem", "wan-t2v", "world-truth"} <= {line.split()[0] for line in done.out.splitlines()}
     assert all(len(line.split()) > 3 for line in done.out.splitlines())
     assert [entry["name"] for entry in json.loads(film("list", "suites", "--json").out)["suites"]] == ["world", "world-mini"]
 

@@ -99,5 +99,6 @@ def test_tokenizer_knows_every_caption_and_marks_other_words() -> None:
     tokenizer, rng = build_tokenizer(), np.random.default_rng(0)
     for _ in range(100):
         ids = tokenizer(caption(random_truth(rng), rng))["input_ids"]
-        assert tokenizer.unk_token_id not in ids and len(ids) <= 16
+        assert tokenizer.unk_token_id not in ids
+        assert len(ids) <= 16
     assert tokenizer("An astronaut at night")["input_ids"].count(tokenizer.unk_token_id) == 2

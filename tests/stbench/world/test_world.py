@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,8 @@ def test_world_suite_has_the_promised_shape() -> None:
     scripts = generate("world")
     scenes = [scene for script in scripts.values() for scene in script["scenes"]]
     lengths = [sum(len(s["cut"]) for s in script["scenes"]) for script in scripts.values()]
-    assert len(scripts) == 30 and sum(lengths) == 300
-    assert min(lengths) == 8 and max(lengths) == 12
+    assert (len(scripts), sum(lengths)) == (30, 300)
+    assert (min(lengths), max(lengths)) == (8, 12)
     assert all(scene["cut"][0] for scene in scenes)
     share = sum(not cut for scene in scenes for cut in scene["cut"]) / 300
     assert 0.3 < share < 0.5
@@ -78,7 +79,7 @@ def test_a_character_returns_after_absence_and_keeps_its_look() -> None:
         truths = [ShotTruth.from_json(t) for s in script["scenes"] for t in s["truth"]]
         for who in {t.character for t in truths}:
             seen = [i for i, t in enumerate(truths) if t.character == who]
-            gaps += [b - a - 1 for a, b in zip(seen, seen[1:], strict=False)]
+            gaps += [b - a - 1 for a, b in pairwise(seen)]
             assert len({(truths[i].species, truths[i].colour, truths[i].accessory) for i in seen}) == 1
     assert max(gaps) >= 3
 
@@ -86,7 +87,7 @@ def test_a_character_returns_after_absence_and_keeps_its_look() -> None:
 def test_continuations_start_where_the_shot_before_ended() -> None:
     for script in generate("world-mini").values():
         shots = [(cut, ShotTruth.from_json(t)) for s in script["scenes"] for cut, t in zip(s["cut"], s["truth"], strict=True)]
-        for (_, before), (cut, after) in zip(shots, shots[1:], strict=False):
+        for (_, before), (cut, after) in pairwise(shots):
             if not cut:
                 np.testing.assert_array_equal(render_shot(before).frames[-1], render_shot(after).frames[0])
 
@@ -96,7 +97,8 @@ def test_held_out_looks_never_occur_in_training() -> None:
     drawn = {(t.species, t.colour, t.accessory) for t in (random_truth(rng) for _ in range(3000))}
     kept_out = {(s, c, a) for s in SPECIES for c in COLOURS for a in ACCESSORIES if held_out(s, c, a)}
     assert not drawn & kept_out
-    assert len(kept_out) == 20 and len(drawn) == 140
+    assert len(kept_out) == 20
+    assert len(drawn) == 140
 
 
 @pytest.mark.parametrize(
