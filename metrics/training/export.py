@@ -42,6 +42,7 @@ def save_model(net: nn.Module, config: Mapping[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().half().contiguous() for name, tensor in net.state_dict().items()}
     save_file(state, str(folder / "model.safetensors"))
+    (folder / "model.safetensors").chmod(0o644)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
 
 

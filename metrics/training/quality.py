@@ -39,6 +39,19 @@ def retrieval_at_1(clip: WorldClip, *, appearance: bool, split: Split, seed: int
     return float(np.mean(to_text)), float(np.mean(to_video))
 
 
+def direction_seen(clip: WorldClip, *, n: int = 100, seed: int = 5) -> float:
+    """Share of clips moving right or left that are nearer to the caption with their direction than to its opposite."""
+    rng, hits = np.random.default_rng(seed), list[bool]()
+    turned = {"right": ("left", 2), "left": ("right", 0)}
+    while len(hits) < n:
+        truth = random_truth(rng, split="held-out")
+        if truth.action in turned:
+            action, station = turned[truth.action]
+            told, other = clip.encode_texts([caption(truth), caption(replace(truth, action=action, station=station))])
+            hits.append(float(clip.encode_video(render_shot(truth).frames) @ (told - other)) > 0)
+    return float(np.mean(hits))
+
+
 def clip_quality(folder: Path) -> dict[str, float]:
     """Retrieval among 64 distinct captions, chance 0.016."""
     clip, quality = WorldClip.load("cpu", folder), {}
@@ -48,6 +61,7 @@ def clip_quality(folder: Path) -> dict[str, float]:
             label = f"{split} looks, captions {'with' if appearance else 'without'} look"
             quality[f"retrieval@1 of 64, clip to caption, {label}"] = text
             quality[f"retrieval@1 of 64, caption to clip, {label}"] = video
+    quality["right told from left, chance 0.5"] = direction_seen(clip)
     return quality
 
 

@@ -40,7 +40,8 @@ def run(stage: str, *, work: Path, out: Path, steps: int | None, clips: int, see
         return
     model = WorldBase(seed)
     saved = torch.load(work / "base" / "checkpoint.pt", weights_only=True)["model"]
-    model.load_state_dict(saved, strict=True)
+    tied = {"text_encoder.encoder.embed_tokens.weight": saved["text_encoder.shared.weight"]}  # a checkpoint holds it once
+    model.load_state_dict(saved | tied, strict=True)
     save_memory(train_memory(work / "memory", model, latents, steps=count, seed=seed), out)
 
 
