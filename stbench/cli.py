@@ -17,6 +17,12 @@ from stbench.errors import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_OK, EXIT_PARTIAL
 
 __summary__ = "Story scripts to films, films to scores, scores to reports."
 
+
+def _examples(*commands: str) -> str:
+    """An epilog that `--help` prints line by line."""
+    return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
+
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__summary__)
 suite_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at suites, or generate Story World's.")
 app.add_typer(suite_app, name="suite")
@@ -27,7 +33,14 @@ SuiteArgument = Annotated[str, typer.Argument(help="A bundled suite, a script, o
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "stbench run --method storymem",
+        "stbench run --method storymem --suite my-story.json --out runs/mine",
+        "stbench run --method storymem --set memory.size=0 --seed 7",
+        "stbench run --method storymem --suite world --json > result.json",
+    )
+)
 def run(
     method: Annotated[str, typer.Option(help="Method to run; see `stbench list methods`.", show_default=False)],
     suite: Annotated[str, typer.Option(help="A bundled suite, a script, or a folder of scripts.")] = "world-mini",
@@ -65,7 +78,7 @@ def run(
     _end(outcome, json)
 
 
-@app.command()
+@app.command(epilog=_examples("stbench score runs/memory"))
 def score(
     run: RunArgument,
     protocol: Annotated[str | None, typer.Option(help="Protocol to score under.", show_default="that of the run")] = None,
@@ -84,13 +97,13 @@ def score(
     _end(outcome, json)
 
 
-@app.command()
+@app.command(epilog=_examples("stbench report runs/memory", "stbench report runs/memory runs/independent --out runs/report"))
 def report(
     runs: Annotated[list[Path], typer.Argument(help="One or more run folders.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="RUN/report, or runs/report for several")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Tables, contact sheets and pages of one run, or of several side by side."""
+    """Tables and contact sheets of one run, or of several side by side."""
     from stbench.endcard import json_paths
     from stbench.scoring import report_runs
     from stbench.store import RunFolder
@@ -105,7 +118,7 @@ def report(
             print(f"{name.replace('_', ' '):<15} {path}", file=sys.stderr)
 
 
-@app.command()
+@app.command(epilog=_examples("stbench check runs/memory"))
 def check(run: RunArgument, json: JsonFlag = False) -> None:
     """Verify a run folder from its files alone: named rules, no model, no GPU."""
     from stbench.check import check_run
@@ -118,7 +131,7 @@ def check(run: RunArgument, json: JsonFlag = False) -> None:
     _exit({"valid": EXIT_OK, "partial": EXIT_PARTIAL, "invalid": EXIT_INVALID}[result.verdict])
 
 
-@app.command("list")
+@app.command("list", epilog=_examples("stbench list methods", "stbench list models --json"))
 def list_(
     what: Annotated[str, typer.Argument(metavar="methods|metrics|protocols|models|suites", help="What to list.", show_default=False)],
     json: JsonFlag = False,
