@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-STEPS = {"vae": 2200, "base": 2250, "memory": 1300}
+STEPS = {"vae": 2200, "base": 2250, "memory": 1020}
 
 
 def run(stage: str, *, work: Path, out: Path, steps: int | None, clips: int, seed: int) -> None:

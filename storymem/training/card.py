@@ -51,7 +51,7 @@ def _last_with(folder: Path, key: str, count: int = 5) -> float:
 
 
 def write_card(out: Path, work: Path) -> Path:
-    """MODEL_CARD.md beside the weights, with the three curves."""
+    """MODEL_CARD.md beside the weights, with the three curves and what `work/note.txt` says of this training."""
     from diffusers import AutoencoderKLWan
 
     model = AutoencoderKLWan.from_pretrained(out / "vae", torch_dtype=torch.float32).eval()
@@ -60,6 +60,7 @@ def write_card(out: Path, work: Path) -> Path:
     for stage in rows:
         shutil.copyfile(work / stage / "curve.png", out / f"curve-{stage}.png")
     stages = "\n".join(f"| {name} | {row['step']} | {row['seconds']:.0f} | {row['loss']:.3f} |" for name, row in rows.items())
+    note = (work / "note.txt").read_text().strip() + "\n\n" if (work / "note.txt").exists() else ""
     text = f"""# world: the embedded generator
 
 A small Wan: `AutoencoderKLWan` (stride 4×8×8, 16 channels), `WanTransformer3DModel` (36 input channels, 6 layers, one expert), a
@@ -75,7 +76,8 @@ The base learns text-to-video and, for {base.FIRST_FRAME_SHARE:.0%} of its sampl
 | stage | steps | seconds (two CPU threads, shared machine) | last loss |
 |---|---|---|---|
 {stages}
-## Measured quality (on the fp16 weights stored here)
+
+{note}## Measured quality (on the fp16 weights stored here)
 
 Attributes still read right after encode-decode of 60 rendered clips:
 {", ".join(f"{name} {kept[name]:.1%}" for name in READ)}; PSNR {kept["psnr"]:.1f} dB, on the character {kept["psnr_character"]:.1f} dB.

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from stbench.world.spec import FPS, FRAMES, HEIGHT, WIDTH
+from storymem.layouts import LINEARS
 from storymem.lora import ADAPTER
 from storymem.training.base import TEXT_LENGTH, WorldBase
 
@@ -26,8 +27,8 @@ PROFILE: dict[str, Any] = {
     "frames": FRAMES,
     "fps": FPS,
     "steps": 12,
-    "shift": 3.0,
-    "guidance": 3.0,
+    "shift": 5.0,
+    "guidance": 2.0,
     "boundary": None,
     "batch_guidance": True,
     "text_length": TEXT_LENGTH,
@@ -81,8 +82,7 @@ def save_memory(model: WorldBase, folder: Path) -> None:
     save_file(named, target / "adapter_model.safetensors")
     config = model.transformer.peft_config[ADAPTER]
     facts = {"peft_type": "LORA", "r": config.r, "lora_alpha": config.lora_alpha, "use_rslora": True, "lora_dropout": 0.0, "bias": "none"}
-    kinds = sorted({name.split(".", 2)[2] for name in config.target_modules})
-    (target / "adapter_config.json").write_text(json.dumps(facts | {"target_modules": kinds}, indent=1) + "\n")
+    (target / "adapter_config.json").write_text(json.dumps(facts | {"target_modules": sorted(LINEARS.values())}, indent=1) + "\n")
 
 
 def weight_table(folder: Path) -> str:
