@@ -77,11 +77,6 @@ def test_missing_weights_are_one_clear_line(tmp_path, monkeypatch):
         WorldDino.digest()
 
 
-@pytest.mark.xfail(
-    not json.loads((WorldClip.folder / "config.json").read_text())["network"]["motion"],
-    reason="the stored weights were trained before the motion stream and do not see direction: train them again",
-    strict=False,
-)
 def test_the_order_of_events_counts(clip):
     rng, right = np.random.default_rng(0), []
     while len(right) < 24:
