@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from metrics.base import Metric
+from metrics.cross_shot_appearance import CrossShotAppearance
 from metrics.cross_shot_consistency import CrossShotConsistency
 from metrics.cross_shot_consistency_top10 import CrossShotConsistencyTop10
 from metrics.prompt_following_global import PromptFollowingGlobal
@@ -44,6 +45,7 @@ WORLD = Protocol(
     metrics=(
         CrossShotConsistency(),
         CrossShotConsistencyTop10(),
+        CrossShotAppearance(),
         PromptFollowingGlobal(),
         PromptFollowingSingleShot(),
         SubjectConsistency(),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from metrics.base import NoValueError
+from metrics.cross_shot_appearance import shot_appearance
 from metrics.cross_shot_consistency import mean_pair_similarity, similarity_matrix
 from metrics.cross_shot_consistency_top10 import most_similar_pairs, top_pair_similarity
 from metrics.encoders.sampling import midpoints
@@ -125,3 +126,11 @@ def test_midpoints_of_nothing_is_an_error():
 
 def test_first_appearances_of_returning_characters():
     assert first_appearances([2, 2, 0, None, 2, 0]) == [None, 0, None, None, 0, 2]
+
+
+def test_shot_appearance_is_the_mean_direction_whatever_the_lengths():
+    rng = np.random.default_rng(0)
+    feats = rng.normal(size=(7, 5))
+    wanted = sum(row / (row @ row) ** 0.5 for row in feats) / 7
+    np.testing.assert_allclose(shot_appearance(feats), wanted, atol=1e-12)
+    np.testing.assert_allclose(shot_appearance(feats * rng.uniform(0.5, 2, (7, 1))), wanted, atol=1e-12)

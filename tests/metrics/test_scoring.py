@@ -49,7 +49,7 @@ def test_each_shot_is_decoded_once_and_encoded_once_per_encoder(tmp_path, encode
     assert source.decoded == 3
     assert (encoder.calls["video"], encoder.calls["frames"]) == (3, 3)
     assert encoder.calls["texts"] == 4  # three prompts and the overview, each once for all metrics
-    assert len(rows) == 3 + 3 * 3  # three metrics of the story, three of each shot
+    assert len(rows) == 4 + 3 * 3  # four metrics of the story, three of each shot
     assert all(row.value is not None for row in rows)
 
 
@@ -141,7 +141,7 @@ def test_scripts_without_truth_have_no_truth_rows(tmp_path, encoder):
     films = [film(tmp_path)]
     used, left_out = applicable(WORLD.metrics, films)
     assert left_out == [m.name for m in WORLD.metrics if m.name.startswith("truth_")]
-    assert len(used) == 6
+    assert len(used) == 7
 
 
 def truth(**changes):

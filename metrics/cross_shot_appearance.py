@@ -1,0 +1,54 @@
+"""Cross-shot appearance: does what is seen look the same, whatever it does?
+
+The paper's consistency compares video features that were trained against captions; on Story World those see action and place far
+better than the look that no prompt tells. This one compares self-supervised frame features, averaged over each shot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from metrics.base import Features, Found, Metric, Need, StoryClips, Unit, whole_story
+from metrics.cross_shot_consistency import mean_pair_similarity, similarity_matrix
+
+
+def shot_appearance(feats_FD: np.ndarray) -> np.ndarray:
+    """(F, D) frame features → (D,): their mean, each brought to length 1 first.
+
+    Example:
+        >>> shot_appearance(np.array([[2.0, 0.0], [0.0, 1.0]])).tolist()
+        [0.5, 0.5]
+    """
+    x = np.asarray(feats_FD, np.float64)
+    return np.asarray((x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).mean(axis=0))
+
+
+@dataclass(frozen=True)
+class CrossShotAppearance(Metric):
+    """Mean similarity of the averaged frame features of all pairs of shots of a story; the matrix is kept in the detail."""
+
+    name: ClassVar[str] = "cross_shot_appearance"
+    version: ClassVar[int] = 1
+    unit: ClassVar[str] = "cosine"
+    higher_is_better: ClassVar[bool] = True
+    range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    source: ClassVar[str] = "of this project: arXiv 2512.19539, section 4.3 (overall), on self-supervised frame features"
+    encoder: str = "world-dino"
+
+    @property
+    def need(self) -> Need:
+        """Features of all frames."""
+        return Need(kind="frames", encoder=self.encoder)
+
+    def units(self, film: StoryClips) -> list[Unit]:
+        """The film."""
+        return whole_story(film)
+
+    def measure(self, film: StoryClips, unit: Unit, features: Features) -> Found:
+        """Mean over pairs."""
+        shots = np.stack([shot_appearance(features.clip(self.need, film.clips[index])) for index in unit.clips])
+        matrix = similarity_matrix(shots)
+        return Found(value=mean_pair_similarity(shots), detail={"shots": len(shots), "matrix": matrix.round(4).tolist()})
