@@ -45,7 +45,7 @@ def embed(tokenizer: Any, encoder: Any, texts: Sequence[str], length: int) -> to
 
 def is_cut(tokenizer: Any, prompt: str, length: int) -> bool:
     """Whether the prompt has more than `length` tokens, so that its end is not read."""
-    return len(tokenizer(clean(prompt), truncation=False)["input_ids"]) > length
+    return len(tokenizer(clean(prompt), truncation=False, verbose=False)["input_ids"]) > length
 
 
 def known_share(tokenizer: Any, prompts: Sequence[str]) -> float | None:
@@ -54,5 +54,9 @@ def known_share(tokenizer: Any, prompts: Sequence[str]) -> float | None:
     unknown = tokenizer.unk_token_id
     if backend is None or type(backend.model).__name__ != "WordLevel" or unknown is None:
         return None
-    ids = [token for prompt in prompts for token in tokenizer(clean(prompt), add_special_tokens=False, truncation=False)["input_ids"]]
+    ids = [
+        token
+        for prompt in prompts
+        for token in tokenizer(clean(prompt), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+    ]
     return sum(token != unknown for token in ids) / len(ids) if ids else None
