@@ -7,6 +7,7 @@ only signal.
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from stbench.story import Shot, Story
 
 LINE_EVERY_S = 5.0
+HEADER_COLUMNS = 80
 NOTES_SHOWN = 3
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 class Display:
@@ -51,8 +57,10 @@ class Display:
     def header(self, manifest: Manifest, *, reused: int) -> None:
         """What is going to be made, of what, where."""
         self._expected = manifest.counts.expected
-        self.line(f"run {manifest.name}   {manifest.counts.stories} stories, {self._expected} shots   device {manifest.device}")
-        self.line(f"  method  {manifest.description}")
+        size = f"{_count(manifest.counts.stories, 'story', 'stories')}, {_count(self._expected, 'shot', 'shots')}"
+        self.line(f"run {manifest.name}   {size}   device {manifest.device}")
+        for part in textwrap.wrap(f"  method  {manifest.description}", HEADER_COLUMNS, subsequent_indent=" " * 10, break_long_words=False):
+            self.line(part)
         suite = manifest.suite
         self.line(f"  suite   {suite.name}, version {suite.version}, digest {suite.digest[:12]}   seed {manifest.seed}")
         if reused:
