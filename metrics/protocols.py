@@ -9,6 +9,7 @@ from metrics.base import Metric
 from metrics.cross_shot_appearance import CrossShotAppearance
 from metrics.cross_shot_consistency import CrossShotConsistency
 from metrics.cross_shot_consistency_top10 import CrossShotConsistencyTop10
+from metrics.entity_consistency import EntityConsistency
 from metrics.prompt_following_global import PromptFollowingGlobal
 from metrics.prompt_following_single_shot import PromptFollowingSingleShot
 from metrics.subject_consistency import SubjectConsistency
@@ -32,7 +33,7 @@ class Protocol:
         """One paragraph that a table's caption can carry.
 
         Example:
-            >>> WORLD.caption().startswith("Protocol world v1: ")
+            >>> WORLD.caption().startswith("Protocol world v2: ")
             True
         """
         return f"Protocol {self.name} v{self.version}: {self.title}. " + " ".join(f"{key}: {value}." for key, value in self.choices.items())
@@ -40,12 +41,13 @@ class Protocol:
 
 WORLD = Protocol(
     name="world",
-    version=1,
+    version=2,
     title="Story World's own encoders and, for scripts with ground truth, what a reader finds in the pixels",
     metrics=(
         CrossShotConsistency(),
         CrossShotConsistencyTop10(),
         CrossShotAppearance(),
+        EntityConsistency(),
         PromptFollowingGlobal(),
         PromptFollowingSingleShot(),
         SubjectConsistency(),
@@ -62,6 +64,7 @@ WORLD = Protocol(
         "Text": "words, at most 32 tokens; top-10 pairs are chosen by world-clip's text features of the prompts",
         "Film feature": "mean of the shots' unit vectors",
         "Frame features": "world-dino, every frame",
+        "Entities": "who appears in a shot is the script's word; only pairs of shots that share an entity count",
         "Kept look": "the reference is what is read in the character's first shot of the same film",
         "Averaging": "over scored units; intervals resample stories",
         "Missing shots": "per-shot metrics lose that shot, per-story metrics lose the story; both are counted",

@@ -103,7 +103,7 @@ def score_run(run: RunFolder, *, protocol: str, device: str, progress: Progress 
     metrics, left_out = applicable(plan.metrics, films)
     if left_out and progress:
         total = sum(len(film.clips) for film in films)
-        progress(0, total, f"left out, the scripts carry no ground truth: {', '.join(left_out)}")
+        progress(0, total, f"left out, the scripts say nothing that they need (ground truth, who appears where): {', '.join(left_out)}")
     cache = FeatureCache(Path(run.path) / CACHE)
     features = FeatureSource(protocol=protocol, device=device, cache=cache, known=known_rows(run.scores()))
     return score_films(films, metrics=metrics, features=features, progress=progress)

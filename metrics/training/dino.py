@@ -1,9 +1,12 @@
-"""world-dino: two frames of one clip are alike, frames of other clips are not. No labels of what is in them.
+"""world-dino: two shots of one character are alike, wherever it is and whatever it does; other characters are not.
 
-Self-supervised like DINO, and used where others use DINO. DINO's own loss (self-distillation through prototypes, arXiv
-2104.14294) needs far more steps than two CPU cores give: in a trial of 100 steps it gathered all frames into a few
-places and lost the characters. The contrast of SimCLR (arXiv 2002.05709) says the same more directly, and near twins in
-the batch (see `metrics.training.data`) make colour and accessory count. No colour jitter: here colour is identity.
+No class, colour or accessory is ever named to it. Which two shots show the same character is all that it is told: what a
+tracker tells of real films, and what the renderer knows here. It stands where others use DINO. DINO's own loss
+(self-distillation through prototypes, arXiv 2104.14294) needs far more steps than two CPU cores give: in a trial of 100
+steps it gathered all frames into a few places and lost the characters. The contrast of SimCLR (arXiv 2002.05709) says
+the same more directly, and near twins in the batch (see `metrics.training.data`) make colour and accessory count. With
+two frames of one clip as the views (as SimCLR has it), the features were filled by the place; so the second view is another
+shot. No colour jitter: here colour is identity.
 """
 
 from __future__ import annotations
@@ -20,16 +23,16 @@ from metrics.training.data import FACTS, Pool, augment, pick_groups, to_clips
 from stbench.world.spec import FRAMES
 
 TEMPERATURE = 0.15
-SEEN = [FACTS.index(fact) for fact in ("species", "place", "colour", "accessory")]  # what one frame can show
+LOOK = [FACTS.index(fact) for fact in ("species", "colour", "accessory")]  # who it is
 
 
 def contrast(first: Tensor, second: Tensor, alike: Tensor, temperature: float = TEMPERATURE) -> Tensor:
-    """Cross-entropy of finding the other view of the same clip among both views of all clips.
+    """Cross-entropy of finding the other view of the same character among both views of all.
 
     Args:
-        first: (B, D) unit vectors, one frame of each clip.
-        second: (B, D) unit vectors, another frame of each clip.
-        alike: (B, B) bool, True where two clips can show the same picture: such pairs do not count against each other.
+        first: (B, D) unit vectors, one frame of each character.
+        second: (B, D) unit vectors, a frame of another shot of each.
+        alike: (B, B) bool, True where two clips show the same character: such pairs do not count against each other.
         temperature: Softness of the choice.
 
     Example:
@@ -53,8 +56,10 @@ class DinoTask:
 
     def __init__(self, pool: Pool, *, seed: int):
         torch.manual_seed(seed)
-        self.pool, self.codes, self.config = pool, pool.codes()[:, SEEN], DinoConfig()
+        self.pool, self.codes, self.config = pool, pool.codes()[:, LOOK], DinoConfig()
         self.net = FrameTower(self.config)
+        _, self.who = np.unique(self.codes, axis=0, return_inverse=True)
+        self.shots_of = [np.flatnonzero(self.who == k) for k in range(self.who.max() + 1)]
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """All weights."""
@@ -65,10 +70,16 @@ class DinoTask:
         at = torch.randint(FRAMES, (len(chosen), 1), generator=generator).numpy()
         return augment(to_clips(self.pool.frames[chosen[:, None], at]), generator)[:, 0]
 
+    def _another(self, chosen: np.ndarray, generator: torch.Generator) -> np.ndarray:
+        """For each clip another one with the same character (itself where it is the only one)."""
+        draws = torch.rand(len(chosen), generator=generator).tolist()
+        others = [shots[shots != i] if len(shots := self.shots_of[self.who[i]]) > 1 else shots for i in chosen]
+        return np.array([shots[int(draw * len(shots))] for shots, draw in zip(others, draws, strict=True)])
+
     def loss(self, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Contrast of two views."""
+        """Contrast of two shots of each character."""
         chosen = pick_groups(len(self.pool.truths), self.batch, generator)
-        views = torch.cat([self._view(chosen, generator), self._view(chosen, generator)])
+        views = torch.cat([self._view(chosen, generator), self._view(self._another(chosen, generator), generator)])
         first, second = functional.normalize(self.net(views), dim=-1).chunk(2)
         codes = self.codes[chosen]
         alike = torch.from_numpy((codes[:, None] == codes[None]).all(-1))

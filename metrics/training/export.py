@@ -28,7 +28,7 @@ RECIPE = {
         "batches of 16 groups of 4 near twins; small moves and zooms, blur and noise, no colour jitter; AdamW, warm-up and cosine"
     ),
     "world-dino": (
-        "self-supervised: two frames of one clip attract, frames of other clips repel (SimCLR, arXiv 2002.05709); "
+        "two shots of one character attract, other characters repel (the contrast of SimCLR, arXiv 2002.05709); nothing is named; "
         "batches of 16 groups of 4 near twins; small moves and zooms, blur and noise, no colour jitter; AdamW, warm-up and cosine; "
         "features are centred on the training data's mean"
     ),

@@ -9,7 +9,7 @@ import numpy as np
 
 from metrics.encoders.world import WorldClip, WorldDino
 from metrics.training.data import FACTS, Split
-from stbench.world.data import caption, random_look, random_truth
+from stbench.world.data import caption, random_look, random_staging, random_truth
 from stbench.world.render import render_shot
 from stbench.world.spec import ShotTruth
 
@@ -65,6 +65,23 @@ def clip_quality(folder: Path) -> dict[str, float]:
     return quality
 
 
+def identity_retrieval(dino: WorldDino, *, candidates: int = 20, rounds: int = 100, seed: int = 13) -> float:
+    """Share of frames whose nearest among `candidates` is the same character in another place, action and shot size.
+
+    The other candidates are as many characters as there are looks that training never saw; chance is 1 / candidates.
+    """
+    rng, hits = np.random.default_rng(seed), list[bool]()
+    for _ in range(rounds):
+        first = distinct_truths(candidates, rng, facts=("species", "colour", "accessory"), split="held-out")
+        query = first[0]
+        again = [random_staging(rng, species=t.species, colour=t.colour, accessory=t.accessory) for t in first]
+        while again[0].place == query.place or again[0].action == query.action:
+            again[0] = random_staging(rng, species=query.species, colour=query.colour, accessory=query.accessory)
+        feats = dino.encode_frames(np.stack([render_shot(t).frames[8] for t in (query, *again)]))
+        hits.append(int(np.argmax(feats[1:] @ feats[0])) == 0)
+    return float(np.mean(hits))
+
+
 def dino_quality(folder: Path, n: int = 96) -> dict[str, float]:
     """Cosines of frames within one shot, and between shots that differ in one known thing."""
     dino, rng = WorldDino.load("cpu", folder), np.random.default_rng(11)
@@ -92,6 +109,7 @@ def dino_quality(folder: Path, n: int = 96) -> dict[str, float]:
         "the same, 10th percentile of shots": float(np.percentile(to_first, 10)),
         "least similar pair of frames of a shot, mean": float(np.mean(within)),
     }
+    quality["identity retrieval@1 of 20 held-out looks, another place and action, chance 0.05"] = identity_retrieval(dino)
     for name, values in pairs.items():
         quality[f"cosine to the same frame with {name}, mean"] = float(np.mean(values))
         quality[f"the same with {name}, 90th percentile"] = float(np.percentile(values, 90))

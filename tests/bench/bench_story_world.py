@@ -43,7 +43,7 @@ ABLATIONS = (  # name → options
 )
 KEPT = ("truth_colour_kept", "truth_accessory_kept")
 PROMPT = ("truth_place", "truth_species", "truth_action", "truth_size")
-CONSISTENCY = ("cross_shot_consistency", "cross_shot_consistency_top10", "cross_shot_appearance")
+CONSISTENCY = ("cross_shot_consistency", "cross_shot_consistency_top10", "cross_shot_appearance", "entity_consistency")
 
 
 @dataclass(frozen=True, kw_only=True)

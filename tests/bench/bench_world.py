@@ -29,7 +29,7 @@ from stbench.stats import paired
 from stbench.store import RunFolder
 
 METHODS = ("storymem", "wan-t2v", "world-truth", "frozen")
-CONSISTENCY = ("cross_shot_consistency", "cross_shot_consistency_top10", "cross_shot_appearance")
+CONSISTENCY = ("cross_shot_consistency", "cross_shot_consistency_top10", "cross_shot_appearance", "entity_consistency")
 STBENCH = (sys.executable, "-m", "stbench.cli")
 
 
