@@ -56,9 +56,7 @@ def _models() -> list[tuple[str, str]]:
     entries: list[tuple[str, str]] = []
     for name in profiles.NAMES:
         try:
-            profile = profiles.resolve(name).profile
-            picture = f"{profile.width}x{profile.height}, {profile.frames} frames at {profile.fps:g} fps, {profile.steps} steps"
-            entries.append((name, f"{picture}; weights: {profile.licence}"))
+            entries.append((name, profiles.about(name)))
         except UserError as error:
             entries.append((name, f"not ready: {error}"))
     return entries

@@ -13,6 +13,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from stbench.commands import fetch as fetch_command
+from stbench.commands import verify as verify_command
 from stbench.errors import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_OK, EXIT_PARTIAL, EXIT_USAGE, UserError
 
 __summary__ = "Story scripts to films, films to scores, scores to reports."
@@ -51,11 +53,17 @@ def run(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N stories.", show_default=False)] = None,
     device: DeviceOption = "auto",
     protocol: Annotated[str, typer.Option(help="Protocol to score under; see `stbench list protocols`.")] = "world",
+    retries: Annotated[int, typer.Option(min=0, max=20, help="How often a failed shot is tried again.")] = 1,
+    on_error: Annotated[
+        str, typer.Option(metavar="POLICY", help="When a shot keeps failing: skip-story, continue-story (without it) or stop.")
+    ] = "skip-story",
+    repeat: Annotated[int, typer.Option(min=1, max=10, help="Film every shot N times in all and record how far the copies differ.")] = 1,
+    verify: Annotated[bool, typer.Option("--verify", help="With --repeat: exit with 4 if any frame differs.")] = False,
     score: Annotated[bool, typer.Option("--score/--no-score", help="Score and report after filming.")] = True,
     json: JsonFlag = False,
 ) -> None:
     """Film the stories of a suite with a method, score them, and report. The same command continues."""
-    from stbench.config import RunConfig, check_device, parse_options
+    from stbench.config import RunConfig, check_device, check_policy, parse_options
     from stbench.runner import run as run_it
 
     config = RunConfig(
@@ -69,6 +77,10 @@ def run(
         limit=limit,
         device=check_device(device),
         score=score,
+        retries=retries,
+        on_error=check_policy(on_error),
+        repeat=max(repeat, 2) if verify else repeat,
+        verify=verify,
         json=json,
     )
     from stbench.display import make_display
@@ -180,6 +192,10 @@ def suite_generate(
 
     path = generate_suite(name, out)
     print(f"wrote {path}; try: stbench suite show {path}", file=sys.stderr)
+
+
+verify_command.register(app)
+fetch_command.register(app)
 
 
 def _end(outcome: Any, json: bool) -> NoReturn:

@@ -37,7 +37,19 @@ class ShotRequest:
     story: Story
     shot: Shot
     seed: int
-    finished: tuple[FinishedShot, ...] = ()  # all earlier shots of this story, in order
+    finished: tuple[FinishedShot, ...] = ()  # the earlier shots of this story that exist, in order
+
+    @property
+    def previous(self) -> FinishedShot | None:
+        """The shot right before this one; None for the first, and where that one could not be made."""
+        last = self.finished[-1] if self.finished else None
+        return last if last is not None and last.shot.index == self.shot.index - 1 else None
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """Ids of earlier shots of the story that could not be made."""
+        there = {done.shot.id for done in self.finished}
+        return tuple(shot.id for shot in self.story.shots[: self.shot.index] if shot.id not in there)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,145 +1,88 @@
-"""Weights on disk: load a folder in diffusers' layout, and say exactly what does not fit.
+"""Components of a model from disk, in diffusers' layout or the authors' own, and exactly what does not fit.
 
-Only safetensors are read. A missing file, a file that is not safetensors, a key left over or missing and a tensor of
-another shape are errors that name file, field, found, expected and what to do; nothing is ever skipped or left random.
+`load_component` hides the layout: the model that comes back is the same. A model is built on the meta device and filled a
+tensor at a time, so loading holds about one copy of it. Names and shapes are compared before any data is read. A key left
+over or missing and a tensor of another shape are errors that name file and key; nothing is ever skipped or left random.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from stbench.errors import UserError
+from storymem import layouts, original
+from storymem.digests import file_digest, folder_digest
+from storymem.folders import EXPERTS, Component, require
+from storymem.stored import AGAIN, State, Stored, open_weights, read_json, some
 
-State = dict[str, torch.Tensor]
-_CHUNK_BYTES = 1 << 22
-_DIGESTS: dict[tuple[str, int, int], str] = {}
+__all__ = [
+    "State",
+    "component_config",
+    "file_digest",
+    "fill",
+    "folder_digest",
+    "load_component",
+    "load_tokenizer",
+    "open_weights",
+    "read_json",
+]
 
 
-def file_digest(path: Path) -> str:
-    """sha256 of a file, remembered by path, size and time of change.
+def load_component(source: Path, role: str, *, dtype: torch.dtype) -> Any:
+    """One component, on the CPU, frozen and in evaluation mode.
 
-    A file that links into a Hugging Face cache is stored there under its sha256, which is taken as it is.
+    Args:
+        source: A base model folder in either layout, or the component's own folder or file.
+        role: "transformer" (high noise), "transformer_2" (low noise), "vae" or "text_encoder".
+        dtype: Of its weights; a few that the model's class names stay float32.
+
+    Raises:
+        UserError: A missing or damaged file, a key left over or missing, a tensor of another shape.
     """
-    real = path.resolve()
-    if real.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", real.name):
-        return real.name
-    facts = real.stat()
-    key = (str(real), facts.st_size, facts.st_mtime_ns)
-    if key not in _DIGESTS:
-        digest = hashlib.sha256()
-        with real.open("rb") as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                digest.update(chunk)
-        _DIGESTS[key] = digest.hexdigest()
-    return _DIGESTS[key]
-
-
-def folder_digest(folder: Path, parts: tuple[str, ...]) -> str:
-    """sha256 over names and contents of all files in the sub-folders `parts` (those that exist), in name order.
-
-    If `folder` is a file itself, its own digest.
-    """
-    if folder.is_file():
-        return file_digest(folder)
-    digest = hashlib.sha256()
-    for part in parts:
-        for path in sorted((folder / part).rglob("*")):
-            if path.is_file() and path.suffix in (".json", ".safetensors", ".model", ".txt", ".pth"):
-                digest.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n".encode())
-    return digest.hexdigest()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of the model; UserError if it is missing or something else."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError("file is missing", where=str(path), expected="a model folder in diffusers' layout") from error
-    except (ValueError, OSError) as error:
-        raise UserError(f"cannot be read as JSON ({error})", where=str(path)) from error
-    if not isinstance(data, dict):
-        raise UserError(f"holds a {type(data).__name__}", where=str(path), expected="a JSON object")
-    return data
-
-
-def read_safetensors(path: Path) -> State:
-    """All tensors of one file, on the CPU; UserError if it is no safetensors file."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise UserError("file is missing", where=str(path), expected="weights in safetensors format") from error
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"not a whole safetensors file ({error})", where=str(path), hint="download or copy it again") from error
-
-
-def read_weights(folder: Path) -> tuple[State, str]:
-    """The weights of one component, sharded or not, and the file name to show in messages."""
-    index = next(iter(sorted(folder.glob("*.safetensors.index.json"))), None)
-    if index is None:
-        files = sorted(folder.glob("*.safetensors"))
-        if len(files) != 1:
-            found = ", ".join(path.name for path in files) or "none"
-            raise UserError(f"{len(files)} safetensors files ({found})", where=str(folder), expected="one, or shards with an index")
-        return read_safetensors(files[0]), str(files[0])
-    shards = read_json(index).get("weight_map", {})
-    state: State = {}
-    for name in sorted(set(shards.values())):
-        if Path(name).name != name:
-            raise UserError(f"shard {name!r} lies outside of the folder", where=str(index), expected="file names")
-        state |= read_safetensors(folder / name)
-    lost = sorted(set(shards) - set(state))
-    if lost:
-        raise UserError(f"{len(lost)} tensors of the index are in no shard, first {lost[0]}", where=str(index), hint="download it again")
-    return state, str(index)
-
-
-def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], where: str, *, dtype: torch.dtype) -> None:
-    """Put weights into a model built on the meta device; every key used, every parameter filled, every shape equal."""
-    wanted = model.state_dict()
-    left_over, missing = sorted(set(state) - set(wanted)), sorted(set(wanted) - set(state))
-    tied = set(getattr(model, "_tied_weights_keys", None) or ())  # e.g. embed_tokens, stored once as shared
-    missing = [name for name in missing if name not in tied]
-    if left_over or missing:
-        what = f"{len(missing)} weights missing" + (f" (first {missing[0]})" if missing else "")
-        what += f", {len(left_over)} left over" + (f" (first {left_over[0]})" if left_over else "")
-        raise UserError(what, where=where, expected="the weights that config.json describes")
-    for name, value in state.items():
-        if value.shape != wanted[name].shape:
-            raise UserError(f"{name} has shape {tuple(value.shape)}", where=where, expected=f"{tuple(wanted[name].shape)} by config.json")
-    keep = tuple(getattr(model, "_keep_in_fp32_modules", None) or ())
-    typed = {name: _typed(name, value, dtype, keep) for name, value in state.items()}
-    model.load_state_dict(typed, strict=False, assign=True)
-    if hasattr(model, "tie_weights"):
-        model.tie_weights()
-    model.requires_grad_(False).eval()
-
-
-def _typed(name: str, value: torch.Tensor, dtype: torch.dtype, keep_fp32: tuple[str, ...]) -> torch.Tensor:
-    if not value.is_floating_point():
-        return value
-    return value.to(torch.float32 if any(part in name.split(".") for part in keep_fp32) else dtype)
-
-
-def load_component(folder: Path, kind: str, *, dtype: torch.dtype) -> Any:
-    """One of "transformer", "vae", "text_encoder" from its folder (config.json and safetensors), on the CPU."""
-    config = read_json(folder / "config.json")
-    state, where = read_weights(folder)
+    part = require(source, role)
+    stored = open_weights(part.path)
+    config, where = _config(part, stored)
+    kind = _kind(role)
+    if int(config.get("num_layers") or 1) > len(stored.shapes):
+        raise UserError(f"field 'num_layers' is {config['num_layers']}", where=where, expected=f"layers for {len(stored.shapes)} weights")
     try:
         model = _build(kind, config)
-    except (TypeError, ValueError, KeyError, IndexError) as error:
-        raise UserError(f"cannot build the {kind}: {error}", where=str(folder / "config.json")) from error
-    fill(model, state, where, dtype=dtype)
+    except (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError, RuntimeError) as error:
+        raise UserError(f"cannot build the {role}: {error}", where=where) from error
+    _fill(model, stored, _names(part, kind, config, stored), dtype=dtype, back=_back(part, kind, config))
     return model
+
+
+def component_config(source: Path, role: str) -> tuple[dict[str, Any], str]:
+    """Config of a component in diffusers' (or transformers') terms, whatever its layout, and the file it comes from.
+
+    Weights are opened only where the config has to be read off their shapes; no data is read.
+    """
+    part = require(source, role)
+    return _config(part, None)
+
+
+def _config(part: Component, stored: Stored | None) -> tuple[dict[str, Any], str]:
+    """The config, from config.json or from shapes, and the file to name in messages."""
+    if part.layout == "diffusers":
+        path = part.path / "config.json"
+        return read_json(path), str(path)
+    stored = stored or open_weights(part.path)
+    if part.role in EXPERTS:
+        path = part.path / "config.json"
+        if part.config_path is None:
+            return original.transformer({}, stored.shapes, stored.where), stored.where
+        return original.transformer(read_json(path), stored.shapes, str(path)), str(path)
+    sizes = original.vae if part.role == "vae" else original.text_encoder
+    return sizes(stored.shapes, stored.where), stored.where
+
+
+def _kind(role: str) -> str:
+    return "transformer" if role in EXPERTS else role
 
 
 def _build(kind: str, config: dict[str, Any]) -> Any:
@@ -157,13 +100,90 @@ def _build(kind: str, config: dict[str, Any]) -> Any:
         return classes[kind].from_config(config)
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model folder; nothing is fetched and no code from the folder is run."""
+def _names(part: Component, kind: str, config: Mapping[str, Any], stored: Stored) -> dict[str, str]:
+    """Name in the file → name in the model."""
+    if part.layout == "diffusers":
+        return {name: name for name in stored.shapes}
+    blocks = int(config.get("num_res_blocks", 2))
+    return {name: layouts.to_diffusers(kind, name, res_blocks=blocks) for name in stored.shapes}
+
+
+def _back(part: Component, kind: str, config: Mapping[str, Any]) -> Callable[[str], str]:
+    """Name in the model → name that its file should have, for messages."""
+    if part.layout == "diffusers":
+        return str
+    blocks = int(config.get("num_res_blocks", 2))
+    return lambda name: layouts.to_original(kind, name, res_blocks=blocks)
+
+
+def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], where: str, *, dtype: torch.dtype) -> None:
+    """Put weights into a model built on the meta device; every key used, every parameter filled, every shape equal."""
+    shapes = {name: tuple(value.shape) for name, value in state.items()}
+    _check(model, shapes, {name: name for name in shapes}, where, str)
+    _assign(model, state.items(), dtype)
+
+
+def _fill(model: torch.nn.Module, stored: Stored, names: Mapping[str, str], *, dtype: torch.dtype, back: Callable[[str], str]) -> None:
+    """`fill` from disk, under the model's names, a tensor at a time."""
+    _check(model, stored.shapes, names, stored.where, back)
+    _assign(model, ((names[name], value) for part in stored.parts() for name, value in part.items()), dtype)
+
+
+def _check(
+    model: torch.nn.Module,
+    shapes: Mapping[str, tuple[int, ...]],
+    names: Mapping[str, str],
+    where: str,
+    back: Callable[[str], str],
+) -> None:
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    given = {names[name]: name for name in shapes}
+    if len(given) != len(shapes):
+        twice = sorted(name for name in shapes if given[names[name]] != name)
+        raise UserError(f"two names for the same weight: {some(twice)}", where=where, expected="one layout")
+    tied = set(getattr(model, "_tied_weights_keys", None) or ())  # e.g. embed_tokens, stored once as shared
+    left_over = sorted(given[name] for name in set(given) - set(wanted))
+    missing = sorted(back(name) for name in set(wanted) - set(given) - tied)
+    if left_over or missing:
+        found = [f"{len(part)} weights {what}: {some(part)}" for what, part in (("missing", missing), ("left over", left_over)) if part]
+        raise UserError("; ".join(found), where=where, expected="the weights that its config describes")
+    wrong = [name for name in sorted(shapes) if shapes[name] != wanted[names[name]]]
+    if wrong:
+        first, more = wrong[0], f" ({len(wrong)} such weights)" if len(wrong) > 1 else ""
+        expected = f"{wanted[names[first]]} by its config"
+        raise UserError(f"{first} has shape {shapes[first]}{more}", where=where, expected=expected, hint=f"{AGAIN}, or mend the config")
+
+
+def _assign(model: torch.nn.Module, weights: Iterable[tuple[str, torch.Tensor]], dtype: torch.dtype) -> None:
+    """Copy each tensor into the model in its final type; the file may go away afterwards."""
+    keep = tuple(getattr(model, "_keep_in_fp32_modules", None) or ())
+    if dtype == torch.bfloat16 and hasattr(model, "tie_weights"):
+        keep = ()  # transformers' list is about the range of float16
+    modules = dict(model.named_modules())
+    for name, value in weights:
+        owner, _, own = name.rpartition(".")
+        kept = any(part in name.split(".") for part in keep)
+        wanted = value.dtype if not value.is_floating_point() else torch.float32 if kept else dtype
+        fresh = torch.empty(value.shape, dtype=wanted)
+        fresh.copy_(value)
+        if own in modules[owner]._parameters:
+            modules[owner]._parameters[own] = torch.nn.Parameter(fresh, requires_grad=False)
+        else:
+            modules[owner]._buffers[own] = fresh
+    if hasattr(model, "tie_weights"):
+        model.tie_weights()
+    empty = [name for name, value in model.named_parameters() if value.is_meta]
+    if empty:
+        raise RuntimeError(f"parameters without weights after loading: {some(empty)}")
+    model.requires_grad_(False).eval()
+
+
+def load_tokenizer(source: Path) -> Any:
+    """The tokenizer of a base model folder (or of its own folder); nothing is fetched and no code from the folder is run."""
     from transformers import AutoTokenizer
 
-    if not folder.is_dir():
-        raise UserError("folder is missing", where=str(folder), expected="a tokenizer in transformers' layout")
+    folder = require(source, "tokenizer").path
     try:
         return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot be read as a tokenizer ({error})", where=str(folder)) from error
+    except Exception as error:  # whatever the parsers of its files raise: they are input
+        raise UserError(f"cannot be read as a tokenizer ({str(error).splitlines()[0][:200]})", where=str(folder)) from error

@@ -92,8 +92,8 @@ class ClipFrames:
     def _encode(self, frames: np.ndarray, *, first: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
         parts = []
         for start in range(0, len(frames), _BATCH):
-            batch = torch.from_numpy(frames[start : start + _BATCH]).permute(0, 3, 1, 2).to(self._model.device)
-            embeds = self._model(pixel_values=clip_pixels(first(batch)).to(self._model.dtype)).image_embeds.float()
+            batch = first(torch.from_numpy(frames[start : start + _BATCH]).permute(0, 3, 1, 2))  # on the CPU: CUDA cannot resize bytes
+            embeds = self._model(pixel_values=clip_pixels(batch.to(self._model.device)).to(self._model.dtype)).image_embeds.float()
             parts.append(functional.normalize(embeds, dim=-1).cpu().numpy())
         return np.concatenate(parts).astype(np.float32)
 

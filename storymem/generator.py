@@ -19,15 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from stbench.errors import UserError
 from stbench.methods import Span
-from storymem import checkpoints, condition, lora, text
+from storymem import adapters, checkpoints, condition, conditioning, lora, text
 from storymem.denoise import Experts, Sampling, denoise, draw_noise
+from storymem.fit import EXPERTS, check_fit, in_channels
 from storymem.latents import Latents
 from storymem.positions import STRIDE, Variant, temporal_positions, use_explicit_positions
 from storymem.profiles import Model
-
-EXPERT_FOLDERS = ("transformer", "transformer_2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +82,9 @@ class Generator:
         self.proofs: list[lora.LoraProof] = []
         check_fit(model)
         base = model.t2v
-        self.tokenizer = checkpoints.load_tokenizer(base / "tokenizer")
-        self.text_encoder = checkpoints.load_component(base / "text_encoder", "text_encoder", dtype=self.dtype)
-        vae = checkpoints.load_component(base / "vae", "vae", dtype=torch.float32)
+        self.tokenizer = checkpoints.load_tokenizer(base)
+        self.text_encoder = checkpoints.load_component(base, "text_encoder", dtype=self.dtype)
+        vae = checkpoints.load_component(base, "vae", dtype=torch.float32)
         if not self.profile.offload:
             self.text_encoder.to(self.device)
         self.latents = Latents(vae.to(self.device))
@@ -156,17 +154,13 @@ class Generator:
         if from_text:
             has_condition = in_channels(self.model.t2v) > channels
             return (condition.no_condition(torch.zeros(shape, device=self.device)) if has_condition else None), shape
-        overwritten = take.variant == "release-2025-12" and take.known is not None and len(take.known) == 1
-        if take.known is None or overwritten:  # the first release lost the first frame here, but kept its mask
-            video = self.latents.encode_blank(frames, height, width)
-        else:
-            first = self._fit(take.known).transpose(0, 1)[None]
-            video = self.latents.encode(condition.known_video(first, frames, height, width))
-        given = condition.condition(
-            video[0],
-            memory_latents=None if take.memory is None else take.memory[0],
+        given = conditioning.channels(
+            self.latents,
             frames=frames,
-            known=0 if take.known is None else len(take.known),
+            size=self.size,
+            memory=None if take.memory is None else take.memory[0],
+            known=None if take.known is None else self._fit(take.known),
+            lost=take.known is not None and conditioning.first_is_lost(take.variant, len(take.known)),
         )
         return given, shape
 
@@ -184,9 +178,9 @@ class Generator:
         return Experts(high=models[0], low=models[1] if len(models) > 1 else None, ready=self._ready)
 
     def _load_expert(self, folder: Path, number: int, with_lora: bool) -> Any:
-        model = checkpoints.load_component(folder / EXPERT_FOLDERS[number], "transformer", dtype=self.dtype)
+        model = checkpoints.load_component(folder, EXPERTS[number], dtype=self.dtype)
         if with_lora:
-            state, spec, where = read_lora(self.model, number)
+            state, spec, where = adapters.read(self.model, number)
             self.proofs.append(lora.attach(model, state, spec, where=where))
         use_explicit_positions(model)
         return model if self.profile.offload else model.to(self.device)
@@ -200,55 +194,3 @@ class Generator:
                     other.to("cpu")
             module.to(self.device)
         yield
-
-
-def read_lora(model: Model, number: int) -> tuple[checkpoints.State, lora.LoraSpec, str]:
-    """Weights, scale and file name of the adapter of one expert."""
-    path = model.lora[number]
-    spec = lora.read_spec(path if path.is_dir() else path.parent)
-    if path.is_dir():
-        state, where = checkpoints.read_weights(path)
-    else:
-        state, where = checkpoints.read_safetensors(path), str(path)
-    if spec is None:
-        if model.profile.lora_alpha is None:
-            raise UserError("the scale of the adapter is unknown", where=where, expected="adapter_config.json or lora_alpha in the profile")
-        spec = lora.LoraSpec(alpha=model.profile.lora_alpha, rank_stabilised=model.profile.lora_rank_stabilised)
-    return state, spec, where
-
-
-def in_channels(folder: Path) -> int:
-    """Input channels of the transformer in a model folder, from its config alone."""
-    return int(checkpoints.read_json(folder / EXPERT_FOLDERS[0] / "config.json").get("in_channels", 0))
-
-
-def check_fit(model: Model) -> None:
-    """Compare configs with the profile, before any weight is read.
-
-    Raises:
-        UserError: Channels, text width or picture size that do not fit together; an expert too few or too many.
-    """
-    profile = model.profile
-    for folder, expected in ((model.t2v, (16, 36)), (model.m2v, (36,))):
-        for number in range(2):
-            path = folder / EXPERT_FOLDERS[number] / "config.json"
-            if number >= profile.experts:
-                if path.is_file():
-                    raise UserError("a second expert is there", where=str(path), expected="none, since the profile has no boundary")
-                continue
-            config = checkpoints.read_json(path)
-            if config.get("in_channels") not in expected:
-                wanted = " or ".join(map(str, expected))
-                raise UserError(f"field 'in_channels' is {config.get('in_channels')}", where=str(path), expected=wanted)
-            width = checkpoints.read_json(model.t2v / "text_encoder" / "config.json").get("d_model")
-            if config.get("text_dim") != width:
-                raise UserError(
-                    f"field 'text_dim' is {config.get('text_dim')}", where=str(path), expected=f"{width}, the text encoder's width"
-                )
-    vae = checkpoints.read_json(model.t2v / "vae" / "config.json")
-    if vae.get("z_dim") != condition.LATENT_CHANNELS:
-        where = str(model.t2v / "vae" / "config.json")
-        raise UserError(f"field 'z_dim' is {vae.get('z_dim')}", where=where, expected=f"{condition.LATENT_CHANNELS}")
-    unit = 2 ** (len(vae.get("dim_mult", ())) - 1) * (vae.get("patch_size") or 1) * 2
-    if profile.width % unit or profile.height % unit:
-        raise UserError(f"size is {profile.width}x{profile.height}", where=profile.name, expected=f"multiples of {unit}")

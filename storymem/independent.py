@@ -29,7 +29,7 @@ class WanT2V:
     @classmethod
     def from_options(cls, *, model: str, options: Mapping[str, str]) -> WanT2V:
         """Build from `--model` and `--set`; reads the profile, loads nothing."""
-        found = resolve(model)
+        found = resolve(model, options, needs=("t2v", "m2v") if cls.chained else ("t2v",))
         return cls(found, parse(SamplingOptions, options, found.profile))
 
     def identity(self) -> Mapping[str, Any]:
@@ -67,7 +67,7 @@ class _Shots:
     def shot(self, request: ShotRequest) -> ShotResult:
         """Make one shot."""
         self.generator.prepare_texts([shot.prompt for shot in request.story.shots])
-        tail = request.finished[-1].tail[-1:] if self.chained and request.finished else ()
+        tail = request.previous.tail[-1:] if self.chained and request.previous else ()
         take = Take(
             prompt=request.shot.prompt,
             seed=request.seed,

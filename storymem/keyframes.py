@@ -44,6 +44,7 @@ def search(
     passes: Callable[[int], bool],
     *,
     threshold: float = THRESHOLD,
+    step: float = THRESHOLD_STEP,
     maximum: int = MAX_KEYFRAMES,
     variant: Variant = "paper",
 ) -> KeyframeSearch:
@@ -53,6 +54,7 @@ def search(
         embeddings: (F, D), one row per frame.
         passes: Whether frame i is good enough; asked at most once per frame, and only for candidates.
         threshold: Similarity below which a frame is new.
+        step: By how much the threshold is lowered while there are too many.
         maximum: Most keyframes wanted; at least 1.
         variant: See the module docstring.
 
@@ -85,7 +87,7 @@ def search(
                 chosen.append(frame)
         if len(chosen) <= maximum:
             return KeyframeSearch(indices=tuple(chosen), thresholds=tuple(tried))
-        threshold = round(threshold - THRESHOLD_STEP, 10)
+        threshold = round(threshold - step, 10)
 
 
 def new_to_memory(found: np.ndarray, memory: np.ndarray, *, threshold: float = THRESHOLD) -> list[int]:

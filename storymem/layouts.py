@@ -1,7 +1,8 @@
-"""Names of weights: the original Wan layout in terms of diffusers' and transformers' names.
+"""Names of weights: the original Wan layout in terms of diffusers' and transformers' names, and back.
 
-Two layouts of the same weights exist, the authors' and diffusers'. These functions only rename (and complain about names
-that they do not know); a tensor is never changed. They work for any number of layers, blocks and channels.
+Two layouts of the same weights exist, the authors' and diffusers'. These functions only rename; a tensor is never changed.
+A name that they do not know comes back as it is, so that whoever fills a model can say that it was left over. They work for
+any number of layers, blocks and channels.
 """
 
 from __future__ import annotations
@@ -47,6 +48,43 @@ _OUTSIDE = {
 }
 
 
+_BLOCK_BACK = {new: old for old, new in _BLOCK.items()}
+_OUTSIDE_BACK = {new: old for old, new in _OUTSIDE.items()}
+
+
+def to_diffusers(kind: str, name: str, *, res_blocks: int = 2) -> str:
+    """Diffusers' (or transformers') name of an original weight.
+
+    Args:
+        kind: "transformer", "vae" or "text_encoder".
+        name: Name in the original file.
+        res_blocks: Residual blocks per stage of the VAE's encoder.
+
+    Example:
+        >>> to_diffusers("vae", "decoder.upsamples.3.resample.1.weight")
+        'decoder.up_blocks.0.upsamplers.0.resample.1.weight'
+        >>> to_diffusers("text_encoder", "blocks.0.ffn.gate.0.weight")
+        'encoder.block.0.layer.1.DenseReluDense.wi_0.weight'
+    """
+    if kind == "transformer":
+        return module_name(name)
+    return _vae_name(name, res_blocks) if kind == "vae" else _t5_name(name)
+
+
+def to_original(kind: str, name: str, *, res_blocks: int = 2) -> str:
+    """The inverse of `to_diffusers`: the original name of a weight of diffusers' (or transformers') model.
+
+    Example:
+        >>> to_original("transformer", "blocks.3.norm2.bias")
+        'blocks.3.norm3.bias'
+        >>> to_original("vae", "decoder.up_blocks.0.upsamplers.0.resample.1.weight")
+        'decoder.upsamples.3.resample.1.weight'
+    """
+    if kind == "transformer":
+        return _renamed(name, _BLOCK_BACK, _OUTSIDE_BACK)
+    return _vae_original(name, res_blocks) if kind == "vae" else _t5_original(name)
+
+
 def module_name(original: str) -> str:
     """Diffusers' name of a transformer module or parameter; diffusers' own names come back unchanged.
 
@@ -56,12 +94,16 @@ def module_name(original: str) -> str:
         >>> module_name("head.modulation")
         'scale_shift_table'
     """
-    block = re.fullmatch(r"(blocks\.\d+)\.(.+)", original)
-    prefix, rest, table = (block[1] + ".", block[2], _BLOCK) if block else ("", original, _OUTSIDE)
+    return _renamed(original, _BLOCK, _OUTSIDE)
+
+
+def _renamed(key: str, of_blocks: Mapping[str, str], outside: Mapping[str, str]) -> str:
+    block = re.fullmatch(r"(blocks\.\d+)\.(.+)", key)
+    prefix, rest, table = (block[1] + ".", block[2], of_blocks) if block else ("", key, outside)
     for name in (rest, rest.rpartition(".")[0]):
         if name in table:
             return prefix + table[name] + rest[len(name) :]
-    return original
+    return key
 
 
 def transformer_from_original(state: Mapping[str, torch.Tensor]) -> State:
@@ -95,43 +137,53 @@ _RESIDUAL = {
     "residual.6": "conv2",
     "shortcut": "conv_shortcut",
 }
+_RESIDUAL_BACK = {new: old for old, new in _RESIDUAL.items()}
+_ENDS = {"conv1": "conv_in", "head.0": "norm_out", "head.2": "conv_out"}
+_ENDS_BACK = {new: old for old, new in _ENDS.items()}
+_AROUND = {"conv1": "quant_conv", "conv2": "post_quant_conv"}
+_AROUND_BACK = {new: old for old, new in _AROUND.items()}
 
 
-def _residual(rest: str) -> str:
-    for old, new in _RESIDUAL.items():
-        rest = rest.replace(old, new)
-    return rest
+def _swap(key: str, table: Mapping[str, str]) -> str:
+    """The key with the entry of `table` that it starts with replaced."""
+    return next((new + key[len(old) :] for old, new in table.items() if key == old or key.startswith(old + ".")), key)
 
 
-def _vae_half(key: str, blocks_per_stage: int) -> str:
-    """One encoder or decoder weight; `key` without the "encoder." or "decoder." in front."""
-    part, _, rest = key.partition(".")
-    if part == "conv1":
-        return f"conv_in.{rest}"
-    if part == "head":
-        return {"0": "norm_out", "2": "conv_out"}[rest[0]] + rest[1:]
-    number, _, rest = rest.partition(".")
-    if part == "middle":
-        return f"mid_block.attentions.0.{rest}" if number == "1" else f"mid_block.resnets.{int(number) // 2}.{_residual(rest)}"
-    if part == "downsamples":
-        return f"down_blocks.{number}.{_residual(rest)}"
-    if part == "upsamples":
-        stage, place = divmod(int(number), blocks_per_stage + 1)  # the residual blocks of a stage, then its upsampler
-        what = "upsamplers.0" if place == blocks_per_stage else f"resnets.{place}"
-        return f"up_blocks.{stage}.{what}.{_residual(rest)}"
-    return key
+def _vae_name(key: str, res_blocks: int) -> str:
+    half, _, rest = key.partition(".")
+    if half not in ("encoder", "decoder"):
+        return _swap(key, _AROUND)
+    part = re.fullmatch(r"(middle|downsamples|upsamples)\.(\d+)\.(.+)", rest)
+    if part is None:
+        return f"{half}.{_swap(rest, _ENDS)}"
+    number, inner = int(part[2]), _swap(part[3], _RESIDUAL)
+    if part[1] == "middle":
+        return f"{half}.mid_block." + (f"attentions.0.{inner}" if number == 1 else f"resnets.{number // 2}.{inner}")
+    if part[1] == "downsamples":
+        return f"{half}.down_blocks.{number}.{inner}"
+    stage, place = divmod(number, res_blocks + 2)  # the decoder's stages have one more residual block, then an upsampler
+    what = "upsamplers.0" if place == res_blocks + 1 else f"resnets.{place}"
+    return f"{half}.up_blocks.{stage}.{what}.{inner}"
+
+
+def _vae_original(key: str, res_blocks: int) -> str:
+    half, _, rest = key.partition(".")
+    if half not in ("encoder", "decoder"):
+        return _swap(key, _AROUND_BACK)
+    if part := re.fullmatch(r"mid_block\.(attentions|resnets)\.(\d+)\.(.+)", rest):
+        number = 1 if part[1] == "attentions" else 2 * int(part[2])
+        return f"{half}.middle.{number}.{_swap(part[3], _RESIDUAL_BACK)}"
+    if part := re.fullmatch(r"down_blocks\.(\d+)\.(.+)", rest):
+        return f"{half}.downsamples.{part[1]}.{_swap(part[2], _RESIDUAL_BACK)}"
+    if part := re.fullmatch(r"up_blocks\.(\d+)\.(resnets|upsamplers)\.(\d+)\.(.+)", rest):
+        place = int(part[3]) if part[2] == "resnets" else res_blocks + 1
+        return f"{half}.upsamples.{int(part[1]) * (res_blocks + 2) + place}.{_swap(part[4], _RESIDUAL_BACK)}"
+    return f"{half}.{_swap(rest, _ENDS_BACK)}"
 
 
 def vae_from_original(state: Mapping[str, torch.Tensor], *, num_res_blocks: int = 2) -> State:
     """Original Wan2.1 VAE weights under `AutoencoderKLWan`'s names (its decoder has `num_res_blocks` + 1 per stage)."""
-    renamed: State = {}
-    for key, value in state.items():
-        half, _, rest = key.partition(".")
-        if half in ("encoder", "decoder"):
-            renamed[f"{half}.{_vae_half(rest, num_res_blocks + 1)}"] = value
-        else:
-            renamed[key.replace("conv1", "quant_conv").replace("conv2", "post_quant_conv")] = value
-    return renamed
+    return {_vae_name(key, num_res_blocks): value for key, value in state.items()}
 
 
 _T5 = {
@@ -146,19 +198,28 @@ _T5 = {
     "ffn.fc1": "layer.1.DenseReluDense.wi_1",
     "ffn.fc2": "layer.1.DenseReluDense.wo",
 }
+_T5_BACK = {new: old for old, new in _T5.items()}
+_T5_OUTSIDE = {"token_embedding.weight": "shared.weight", "norm.weight": "encoder.final_layer_norm.weight"}
+_T5_OUTSIDE_BACK = {new: old for old, new in _T5_OUTSIDE.items()} | {"encoder.embed_tokens.weight": "token_embedding.weight"}
+
+
+def _t5_name(key: str) -> str:
+    block = re.fullmatch(r"blocks\.(\d+)\.(.+)\.weight", key)
+    if block and block[2] in _T5:
+        return f"encoder.block.{block[1]}.{_T5[block[2]]}.weight"
+    return _T5_OUTSIDE.get(key, key)
+
+
+def _t5_original(key: str) -> str:
+    block = re.fullmatch(r"encoder\.block\.(\d+)\.(.+)\.weight", key)
+    if block and block[2] in _T5_BACK:
+        return f"blocks.{block[1]}.{_T5_BACK[block[2]]}.weight"
+    return _T5_OUTSIDE_BACK.get(key, key)
 
 
 def text_encoder_from_original(state: Mapping[str, torch.Tensor]) -> State:
-    """Original umT5 encoder weights under `UMT5EncoderModel`'s names."""
-    renamed: State = {}
-    for key, value in state.items():
-        block = re.fullmatch(r"blocks\.(\d+)\.(.+)\.weight", key)
-        if block and block[2] in _T5:
-            renamed[f"encoder.block.{block[1]}.{_T5[block[2]]}.weight"] = value
-        elif key == "token_embedding.weight":
-            renamed["shared.weight"] = renamed["encoder.embed_tokens.weight"] = value
-        elif key == "norm.weight":
-            renamed["encoder.final_layer_norm.weight"] = value
-        else:
-            renamed[key] = value
+    """Original umT5 encoder weights under `UMT5EncoderModel`'s names, the tied embedding under both of its names."""
+    renamed = {_t5_name(key): value for key, value in state.items()}
+    if "shared.weight" in renamed:
+        renamed["encoder.embed_tokens.weight"] = renamed["shared.weight"]
     return renamed

@@ -7,7 +7,6 @@ layer, every shape must fit, the update must not be zero, and the scale that pef
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -19,11 +18,11 @@ import torch
 
 from stbench.errors import UserError
 from storymem.layouts import LINEARS, module_name
+from storymem.stored import read_json, some
 
 ADAPTER = "memory"
-_PREFIXES = ("base_model.model.", "diffusion_model.", "transformer.", "model.")
+_PREFIXES = ("module.", "base_model.model.", "model.", "diffusion_model.", "transformer.", "transformer_2.", "dit.")
 _PAIR = re.compile(r"(.+)\.lora_(A|B|down|up)(?:\.\w+)?\.weight")
-_SHOWN = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +60,47 @@ def read_spec(folder: Path) -> LoraSpec | None:
     path = folder / "adapter_config.json"
     if not path.is_file():
         return None
+    return spec_from(read_json(path), str(path))
+
+
+def spec_from(config: Mapping[str, Any], where: str) -> LoraSpec:
+    """The spec in a peft config.
+
+    Raises:
+        UserError: Fields missing or of another kind, an alpha or rank that is not positive, settings that change the sum.
+    """
+    unusual = [name for name in ("use_dora", "rank_pattern", "alpha_pattern", "lora_bias", "layer_replication") if config.get(name)]
+    if unusual:
+        raise UserError(f"field {unusual[0]!r} is set", where=where, expected="a plain LoRA: one rank, one alpha, B @ A")
     try:
-        config = json.loads(path.read_text())
         targets = config.get("target_modules") or ()
-        return LoraSpec(
+        spec = LoraSpec(
             alpha=float(config["lora_alpha"]),
             rank=int(config["r"]),
-            rank_stabilised=bool(config.get("use_rslora", False)),
-            targets=tuple(targets) if isinstance(targets, list) else (),
+            rank_stabilised=config.get("use_rslora", False) in (True, "true", "True"),
+            targets=tuple(str(target) for target in targets) if isinstance(targets, list) else (),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"not a peft adapter config ({error!r})", where=str(path), expected="fields r, lora_alpha, use_rslora") from error
+        raise UserError(f"not a peft adapter config ({error!r})", where=where, expected="fields r, lora_alpha, use_rslora") from error
+    if not (math.isfinite(spec.alpha) and spec.alpha > 0 and spec.rank and spec.rank > 0):
+        raise UserError(f"lora_alpha is {spec.alpha} and r is {spec.rank}", where=where, expected="numbers above 0")
+    return spec
+
+
+def split_alpha(state: Mapping[str, torch.Tensor], where: str = "LoRA") -> tuple[dict[str, torch.Tensor], float | None]:
+    """Weights without `….alpha`, and the one alpha that those state (None without them).
+
+    Raises:
+        UserError: Several alphas, or one that is no number.
+    """
+    alphas = {key: value for key, value in state.items() if key.endswith(".alpha")}
+    wrong = [key for key, value in alphas.items() if value.numel() != 1]
+    if wrong:
+        raise UserError(f"{some(wrong)} is no number", where=where, expected="one alpha per module")
+    found = {float(value) for value in alphas.values()}
+    if len(found) > 1:
+        raise UserError(f"{len(found)} different alphas: {some([f'{value:g}' for value in sorted(found)])}", where=where, expected="one")
+    return {key: value for key, value in state.items() if key not in alphas}, found.pop() if found else None
 
 
 def pair_up(state: Mapping[str, torch.Tensor], where: str = "LoRA") -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -87,10 +116,10 @@ def pair_up(state: Mapping[str, torch.Tensor], where: str = "LoRA") -> dict[str,
     strange: list[str] = []
     for key, value in state.items():
         name = key
-        for prefix in _PREFIXES:
+        while prefix := next((prefix for prefix in _PREFIXES if name.startswith(prefix)), ""):
             name = name.removeprefix(prefix)
         match = _PAIR.fullmatch(name)
-        if match is None:
+        if match is None or value.ndim != 2:
             strange.append(key)
             continue
         half = {"down": "A", "up": "B"}.get(match[2], match[2])
@@ -99,12 +128,10 @@ def pair_up(state: Mapping[str, torch.Tensor], where: str = "LoRA") -> dict[str,
             raise UserError(f"two weights for lora_{half} of {module_name(match[1])}", where=where, expected="one")
         pair[half] = value
     if strange:
-        raise UserError(
-            f"{len(strange)} keys are no LoRA weights: {_some(strange)}", where=where, expected="…lora_A.weight, …lora_B.weight"
-        )
+        raise UserError(f"{len(strange)} keys are no LoRA weights: {some(strange)}", where=where, expected="…lora_A.weight, …lora_B.weight")
     lonely = [module for module, pair in halves.items() if len(pair) != 2]
     if lonely:
-        raise UserError(f"half of the pair is missing for {_some(lonely)}", where=where, expected="lora_A and lora_B of each module")
+        raise UserError(f"half of the pair is missing for {some(lonely)}", where=where, expected="lora_A and lora_B of each module")
     return {module: (pair["A"], pair["B"]) for module, pair in halves.items()}
 
 
@@ -152,12 +179,12 @@ def _check(transformer: Any, pairs: Mapping[str, tuple[torch.Tensor, torch.Tenso
     linears = {name: module for name, module in transformer.named_modules() if isinstance(module, torch.nn.Linear)}
     unknown = [name for name in pairs if name not in linears]
     if unknown or not pairs:
-        what = f"{len(unknown)} keys fit no layer of the transformer: {_some(unknown)}" if unknown else "no weights"
+        what = f"{len(unknown)} keys fit no layer of the transformer: {some(unknown)}" if unknown else "no weights"
         raise UserError(what, where=where, expected=f"modules such as blocks.0.{next(iter(LINEARS.values()))}")
     kinds = {_kind(name) for name in pairs if _kind(name)} | {LINEARS.get(target, target) for target in spec.targets if "." in target}
     missing = [name for name in linears if _kind(name) in kinds and name not in pairs]
     if missing:
-        raise UserError(f"no weights for {len(missing)} layers: {_some(missing)}", where=where, expected="every block of the transformer")
+        raise UserError(f"no weights for {len(missing)} layers: {some(missing)}", where=where, expected="every block of the transformer")
     ranks = {down.shape[0] for down, _ in pairs.values()} | ({spec.rank} if spec.rank else set())
     if len(ranks) != 1:
         raise UserError(f"ranks {sorted(ranks)} in weights and config", where=where, expected="one rank")
@@ -174,8 +201,3 @@ def _check(transformer: Any, pairs: Mapping[str, tuple[torch.Tensor, torch.Tenso
 def _kind(module: str) -> str | None:
     match = re.fullmatch(r"blocks\.\d+\.(.+)", module)
     return match[1] if match else None
-
-
-def _some(names: list[str]) -> str:
-    more = f", … ({len(names) - _SHOWN} more)" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from stbench.encoders import ENCODERS, FrameEncoder, QualityModel
-from stbench.methods import FinishedShot, ShotRequest, ShotResult
+from stbench.methods import ShotRequest, ShotResult
 from stbench.story import Story
 from storymem import keyframes, memory, text
 from storymem.checkpoints import folder_digest, load_tokenizer
@@ -56,7 +56,7 @@ class StoryMem:
     @classmethod
     def from_options(cls, *, model: str, options: Mapping[str, str]) -> StoryMem:
         """Build from `--model` and `--set`; reads the profile, loads nothing."""
-        found = resolve(model)
+        found = resolve(model, options)
         return cls(found, parse(MemoryOptions, options, found.profile))
 
     def identity(self) -> Mapping[str, Any]:
@@ -176,17 +176,17 @@ def plan_shot(request: ShotRequest, options: MemoryOptions) -> Plan:
     chosen = memory.select(len(bank), size=options.memory_size, sink=options.memory_sink, variant=options.variant)
     if options.memory_size == 0:
         chosen = []
-    known = _known(request.finished, request.shot.cut, options.mode)
+    known = _known(request, options.mode)
     kind = {0: "", 1: "i"}.get(len(known), "m")
     letters = ("m" if chosen else "") + kind
     mode = f"{letters}2v" if letters else "t2v"
     return Plan(mode=mode, memory=tuple(bank[index] for index in chosen), known=known)
 
 
-def _known(finished: Sequence[FinishedShot], cut: bool, mode: str) -> tuple[Path, ...]:
-    if cut or not finished or mode == "m2v":
+def _known(request: ShotRequest, mode: str) -> tuple[Path, ...]:
+    if request.shot.cut or request.previous is None or mode == "m2v":
         return ()
-    tail = finished[-1].tail
+    tail = request.previous.tail
     return tail[-MOTION_FRAMES:] if mode == "mm2v" else tail[-1:]
 
 
@@ -206,7 +206,7 @@ def base_identity(method: str, version: int, model: Model, *, memory: bool) -> d
 
 def word_notes(model: Model, story: Story) -> str | None:
     """One sentence on the share of the story's words that a word-level model knows; None where every word can be spelled."""
-    share = text.known_share(load_tokenizer(model.t2v / "tokenizer"), [shot.prompt for shot in story.shots])
+    share = text.known_share(load_tokenizer(model.t2v), [shot.prompt for shot in story.shots])
     if share is None or share == 1.0:
         return None
     return f"{story.id}: the {model.profile.name} model knows {share:.0%} of the words of its prompts and ignores the others"

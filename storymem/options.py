@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from stbench.errors import UserError
 from storymem.denoise import Sampling, Solver
 from storymem.positions import Variant
-from storymem.profiles import Profile
+from storymem.profiles import OVERRIDES, Profile
 
 Mode = Literal["auto", "m2v", "mm2v"]
 MOTION_FRAMES = 5  # of MM2V: two latent frames
@@ -76,13 +76,14 @@ def parse(kind: type[T], options: Mapping[str, str], profile: Profile) -> T:
         UserError: An unknown key (with the nearest one) or a value out of range.
     """
     names = {field.alias or name: name for name, field in kind.model_fields.items()}
+    options = {key: value for key, value in options.items() if key not in OVERRIDES}  # those say where weights are
     for key in options:
         if key not in names:
             near = difflib.get_close_matches(key, names, n=1)
             raise UserError(
                 f"unknown option {key!r}",
                 where="--set",
-                expected="one of: " + ", ".join(sorted(names)),
+                expected="one of: " + ", ".join(sorted((*names, *OVERRIDES))),
                 hint=f"did you mean {near[0]!r}?" if near else None,
             )
     defaults = {alias: getattr(profile, name) for alias, name in names.items() if name in Profile.model_fields}

@@ -1,99 +1,51 @@
 """Named models: where their weights are and the settings that they were made for.
 
-`world` is embedded in the package. `wan2.2-a14b` is the real thing, from the local Hugging Face cache. Anything else is the
-path of a folder with a `profile.json` beside the components in diffusers' layout. Only the profile differs: the code that
-runs them is the same.
+`world` is embedded in the package. `wan2.2-a14b` is the real thing, from `$STBENCH_MODELS` or the Hugging Face cache.
+Anything else is a hub id or the path of a folder: one with a `profile.json` of its own, a folder of downloads, or one base
+model in either layout, which gets Wan2.2's settings. `--set weights.t2v=…`, `weights.m2v=…` and `weights.lora=…` point to
+each part by itself. Only the profile differs: the code that runs them is the same.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from typing import Any
 
 from stbench.errors import UserError
-from storymem.checkpoints import read_json
+from storymem import adapters, hub
+from storymem.folders import EXPERTS, experts_in, find
+from storymem.settings import WAN, Profile, read_profile
+
+__all__ = ["EMBEDDED", "NAMES", "OVERRIDES", "PARTS", "WAN", "Model", "Profile", "about", "read_profile", "resolve"]
 
 EMBEDDED = Path(__file__).parent / "models"
-_WAN_NEGATIVE = (
-    "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，多余的手指，"
-    "画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走"
-)
+NAMES = ("world", WAN.name)
 
-
-class Profile(BaseModel):
-    """Settings of a model; the fields of `profile.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    licence: str
-    about: str = ""
-    # folders, relative to the profile's folder (or hub ids, for wan2.2-a14b)
-    m2v: str = "."
-    t2v: str = "."
-    lora: tuple[str, ...] = ("memory_lora",)  # one per expert, high noise first; empty: none
-    lora_alpha: float | None = None  # only for adapters without an adapter_config.json
-    lora_rank_stabilised: bool = True
-    i2v_uses_lora: bool = False  # whether a shot with a first frame and no memory runs with the adapter
-    # picture
-    width: int = Field(gt=0)
-    height: int = Field(gt=0)
-    frames: int = Field(gt=0)
-    fps: float = Field(gt=0)
-    # sampling
-    steps: int = Field(gt=0)
-    solver: Literal["unipc", "dpm++"] = "unipc"
-    shift: float = Field(gt=0)
-    shift_t2v: float | None = Field(default=None, gt=0)
-    guidance: tuple[float, float]  # low-noise expert, high-noise expert
-    guidance_t2v: tuple[float, float] | None = None
-    boundary: float | None = None
-    boundary_t2v: float | None = None
-    batch_guidance: bool = False
-    text_length: int = Field(gt=0)
-    negative_prompt: str = ""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    offload: bool = False  # keep weights in main memory and bring each model to the device when it works
-    # memory
-    memory_size: int = Field(default=10, ge=0)
-    memory_sink: int = Field(default=3, ge=0)
-    positions_stride: int = Field(default=5, gt=0)
-    keyframes_max: int = Field(default=3, gt=0)
-    keyframes_threshold: float = 0.9
-    keyframe_encoder: str = "world-dino"
-    quality: str = "contrast"
-    quality_threshold: float = 0.0
-
-    @field_validator("guidance", "guidance_t2v", mode="before")
-    @classmethod
-    def _one_for_both(cls, value: Any) -> Any:
-        return (value, value) if isinstance(value, int | float) else value
-
-    @model_validator(mode="after")
-    def _fits(self) -> Profile:
-        if (self.frames - 1) % 4:
-            raise ValueError(f"frames is {self.frames}; expected 1 + a multiple of 4")
-        if self.lora and len(self.lora) != self.experts:
-            raise ValueError(f"{len(self.lora)} adapters for {self.experts} expert(s)")
-        return self
-
-    @property
-    def experts(self) -> int:
-        """2 where a boundary splits the noise levels."""
-        return 1 if self.boundary is None else 2
+PARTS = ("t2v", "m2v", "lora")
+OVERRIDES = tuple(f"weights.{part}" for part in PARTS)  # keys of `--set`
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A profile and the folders that its weights are in."""
+    """A profile and the folders that its weights are in.
+
+    Attributes:
+        profile: Settings.
+        m2v: Base of memory shots; where none is needed, the same as `t2v`.
+        t2v: Base of text-to-video shots; text encoder, tokenizer and VAE come from it.
+        lora: Adapters, one per expert, high noise first: peft folders or files of weights.
+        needs: Which of "t2v", "m2v" and "lora" the method uses.
+    """
 
     profile: Profile
     m2v: Path
     t2v: Path
-    lora: tuple[Path, ...]  # folders of peft adapters, or safetensors files
+    lora: tuple[Path, ...]
+    needs: tuple[str, ...] = PARTS
 
     @property
     def shared(self) -> bool:
@@ -101,78 +53,158 @@ class Model:
         return self.m2v == self.t2v
 
     def weight_parts(self, *, memory: bool) -> dict[Path, tuple[str, ...]]:
-        """Folders and sub-folders whose contents change pixels, with or without the memory adapter and its base."""
-        experts = ("transformer", "transformer_2")[: self.profile.experts]
-        parts = {self.t2v: ("tokenizer", "text_encoder", "vae", *experts)}
+        """Folders and what in them changes pixels (sub-folders, files), with or without the memory adapter and its base."""
+        experts = EXPERTS[: self.profile.experts]
+        parts = {self.t2v: _parts_in(self.t2v, ("tokenizer", "text_encoder", "vae", *experts))}
         if memory:
-            parts[self.m2v] = parts[self.t2v] if self.shared else ("vae", *experts)
+            parts[self.m2v] = parts[self.t2v] if self.shared else _parts_in(self.m2v, ("vae", *experts))
             for path in self.lora:
                 parts[path] = (".",)
         return parts
 
 
-WAN = Profile(
-    name="wan2.2-a14b",
-    licence="Apache-2.0 (Wan2.2), cc-by-nc-4.0 (StoryMem LoRA: non-commercial)",
-    m2v="Wan-AI/Wan2.2-I2V-A14B-Diffusers",
-    t2v="Wan-AI/Wan2.2-T2V-A14B-Diffusers",
-    lora=("Wan2.2-MI2V-A14B/backbone_high_noise.safetensors", "Wan2.2-MI2V-A14B/backbone_low_noise.safetensors"),
-    lora_alpha=128,
-    width=832,
-    height=480,
-    frames=81,
-    fps=16,
-    steps=40,
-    shift=4.0,
-    shift_t2v=12.0,
-    guidance=(3.5, 3.5),
-    boundary=0.9,
-    boundary_t2v=0.875,
-    text_length=512,
-    negative_prompt=_WAN_NEGATIVE,
-    dtype="bfloat16",
-    offload=True,
-    keyframe_encoder="clip-vit-b-32",
-    quality="contrast",
-    quality_threshold=3.0,
-)
-_LORA_HUB_ID = "Kevin-thu/StoryMem"
-_TWO_EXPERTS = "70 GB as bf16, 130 GB as fp32"  # 2 x 14.3 B parameters and a text encoder of 5.7 B
-_HUB = {  # hub id: (licence, size)
-    "Wan-AI/Wan2.2-T2V-A14B-Diffusers": ("Apache-2.0", _TWO_EXPERTS),
-    "Wan-AI/Wan2.2-I2V-A14B-Diffusers": ("Apache-2.0", _TWO_EXPERTS),
-    _LORA_HUB_ID: ("cc-by-nc-4.0: non-commercial", "2.5 GB per mode as bf16"),
-}
-NAMES = ("world", WAN.name)
+def _parts_in(base: Path, roles: tuple[str, ...]) -> tuple[str, ...]:
+    """Where these components are in a base folder, relative to it."""
+    found = ((role, find(base, role)) for role in roles)
+    return tuple(part.path.relative_to(base).as_posix() if part else role for role, part in found)
 
 
-def resolve(name: str) -> Model:
-    """The model behind a profile name or a path.
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def resolve(name: str, options: Mapping[str, str] | None = None, *, needs: tuple[str, ...] = PARTS) -> Model:
+    """The model behind a profile name, a hub id or a path.
+
+    Args:
+        name: "world", "wan2.2-a14b", a hub id, a model folder, or a folder of downloads.
+        options: `--set` options; `weights.*` say where parts are, `mode` which published adapter is meant.
+        needs: Parts that the method uses; of models from the hub, the others need not be there.
 
     Raises:
-        UserError: Unknown name, a folder without a profile, or weights that are not there (with the command that gets them).
+        UserError: Unknown name, or weights that are not there (with the commands that get them).
     """
-    if name == WAN.name:
-        return _wan()
+    given = _overrides(options or {})
+    mode = "mm2v" if (options or {}).get("mode") == "mm2v" else "mi2v"
     folder = EMBEDDED / name if name in NAMES else Path(name).expanduser()
+    if name == WAN.name:
+        return _assemble(WAN, given, needs, mode)
     if name in NAMES and not (folder / "profile.json").is_file():
         raise UserError("the embedded weights are missing", where=str(folder), hint="install the package again, or train them")
-    if not folder.is_dir():
-        raise UserError(f"no model {name!r}", expected=f"one of: {', '.join(NAMES)}, or the path of a model folder")
+    if (folder / "profile.json").is_file():
+        return _with_profile(folder, given, mode, needs)
+    if folder.is_dir():
+        return _without_profile(folder, given, needs, mode)
+    if _HUB_ID.fullmatch(name) and not name.startswith((".", "~")):
+        return _from_hub(name, given, needs, mode)
+    raise UserError(f"no model {name!r}", expected=f"one of: {', '.join(NAMES)}, a hub id, or the path of a model folder")
+
+
+def about(name: str) -> str:
+    """One line about a named model for people: picture, steps, licence, and whether its weights are on this machine."""
+    profile = WAN if name == WAN.name else read_profile(EMBEDDED / name / "profile.json")
+    picture = f"{profile.width}x{profile.height}, {profile.frames} frames at {profile.fps:g} fps, {profile.steps} steps"
+    if name != WAN.name:
+        resolve(name)
+        return f"{picture}; weights: {profile.licence}; here (embedded)"
+    states = {part: hub.state(part) for part in PARTS}
+    none = set(states.values()) == {"missing"}
+    where = "none is here" if none else ", ".join(f"{part} {state}" for part, state in states.items())
+    get = "" if all(state.startswith("here") for state in states.values()) else f"; to get them: stbench fetch {name}"
+    return f"{picture}; weights: {profile.licence}; {where}{get}"
+
+
+def _overrides(options: Mapping[str, str]) -> dict[str, Path]:
+    """Parts that `--set weights.*` places, each a folder (or, for an adapter, a file), or a hub id in the cache."""
+    given: dict[str, Path] = {}
+    for key, value in options.items():
+        if not key.startswith("weights."):
+            continue
+        if key not in OVERRIDES:
+            near = difflib.get_close_matches(key, OVERRIDES, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else None
+            raise UserError(f"unknown option {key!r}", where="--set", expected="one of: " + ", ".join(OVERRIDES), hint=hint)
+        given[key.removeprefix("weights.")] = _place(value, f"--set {key}")
+    return given
+
+
+def _place(value: str, where: str) -> Path:
+    path = Path(value).expanduser()
+    if path.exists():
+        return path
+    found = hub.cached(value) if _HUB_ID.fullmatch(value) else None
+    if found is None:
+        raise UserError(f"{value!r} is not on this machine", where=where, expected="a folder, or a hub id that was downloaded")
+    return found
+
+
+def _assemble(profile: Profile, given: Mapping[str, Path], needs: tuple[str, ...], mode: str) -> Model:
+    """A model from parts that are given, or else found on this machine."""
+    repositories = {part: hub.repository(part, mode) for part in needs if part not in given}
+    found = {part: path for part, wanted in repositories.items() if (path := hub.local(wanted))}
+    missing = {part: wanted for part, wanted in repositories.items() if part not in found}
+    if missing:
+        raise hub.missing_error(profile.name, missing)
+    for part, path in found.items():
+        if lost := hub.missing_files(path, hub.roles_of(part)):
+            raise hub.incomplete_error(path, lost, repositories[part])
+    places = {**found, **given}
+    lora = adapters.locate(places["lora"], experts=profile.experts, mode=mode) if "lora" in needs else ()
+    return Model(profile=profile, t2v=places["t2v"], m2v=places["m2v"] if "m2v" in needs else places["t2v"], lora=lora, needs=needs)
+
+
+def _with_profile(folder: Path, given: Mapping[str, Path], mode: str, needs: tuple[str, ...]) -> Model:
+    """A folder with a profile of its own: all parts that it names must be there, unless given otherwise."""
     profile = read_profile(folder / "profile.json")
-    paths = {field: _inside(folder, getattr(profile, field)) for field in ("m2v", "t2v")}
-    return Model(profile=profile, **paths, lora=tuple(_inside(folder, part) for part in profile.lora))
+    places = {field: given.get(field) or _part(folder, getattr(profile, field)) for field in ("m2v", "t2v")}
+    if "lora" in given:
+        lora = adapters.locate(given["lora"], experts=profile.experts, mode=mode)
+    else:
+        lora = tuple(adapters.beside(_part(folder, part)) for part in profile.lora)
+    return Model(profile=profile, **places, lora=lora, needs=(*(part for part in PARTS if part != "lora" or lora),))
 
 
-def read_profile(path: Path) -> Profile:
-    """A profile from JSON; every field checked."""
-    try:
-        return Profile.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "profile"
-        found = "" if first["type"] == "missing" else f" (found {first['input']!r})" if first["loc"] else ""
-        raise UserError(f"field {field!r}: {first['msg']}{found}", where=str(path), expected="the fields of a model profile") from error
+def _part(folder: Path, part: str) -> Path:
+    """A part that a profile names: a folder or file inside of the model folder, or a hub id in the cache."""
+    inside = _inside(folder, part)
+    if not inside.exists() and _HUB_ID.fullmatch(part) and (found := hub.cached(part)):
+        return found
+    return inside
+
+
+def _without_profile(folder: Path, given: Mapping[str, Path], needs: tuple[str, ...], mode: str) -> Model:
+    """A folder of downloads, or one base model, with the settings of Wan2.2."""
+    downloads = {part: path for part in PARTS if (path := hub.in_root(folder, hub.repository(part, mode)))}
+    if downloads:
+        return _assemble(WAN, {**downloads, **given}, needs, mode)
+    return _one_base(folder, folder.resolve().name, given, needs, mode)
+
+
+def _from_hub(hub_id: str, given: Mapping[str, Path], needs: tuple[str, ...], mode: str) -> Model:
+    """A base model by its hub id, from this machine."""
+    known = next((wanted for wanted in hub.PARTS.values() if hub_id in (wanted.hub_id, *wanted.also)), None)
+    found = next((path for root in hub.roots() if (path := root / hub_id.rpartition("/")[2]).is_dir()), None) or hub.cached(hub_id)
+    if found is None:
+        if known is None:
+            raise UserError("not on this machine", where=hub_id, hint=f"read its licence, then run: hf download {hub_id}")
+        part = next(part for part, repository in hub.PARTS.items() if repository is known)
+        raise hub.missing_error(hub_id, {part: replace(known, hub_id=hub_id)})
+    return _one_base(found, hub_id.rpartition("/")[2], given, needs, mode)
+
+
+def _one_base(folder: Path, name: str, given: Mapping[str, Path], needs: tuple[str, ...], mode: str) -> Model:
+    from storymem.fit import in_channels
+
+    experts = experts_in(folder)
+    if experts == 0:
+        expected = "profile.json, or a base model in diffusers' or the original layout, or a folder of downloads"
+        raise UserError("no model is in this folder", where=str(folder), expected=expected)
+    part = "m2v" if in_channels(folder) > 16 else "t2v"
+    changes: dict[str, Any] = {"name": name, "licence": "see the licences of its weights"}
+    profile = WAN.model_copy(update=changes | ({} if experts == 2 else {"boundary": None, "boundary_t2v": None, "lora": WAN.lora[:1]}))
+    places = {part: folder, **given}
+    if "lora" not in places and adapters.has_adapters(folder, experts=experts):
+        places["lora"] = folder
+    return _assemble(profile, places, needs, mode)
 
 
 def _inside(folder: Path, part: str) -> Path:
@@ -180,22 +212,3 @@ def _inside(folder: Path, part: str) -> Path:
     if not path.is_relative_to(folder.resolve()):
         raise UserError(f"{part!r} leaves the model folder", where=str(folder / "profile.json"), expected="a folder inside of it")
     return path
-
-
-def _wan() -> Model:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    found: dict[str, Path] = {}
-    missing: list[str] = []
-    for hub_id in _HUB:
-        try:
-            found[hub_id] = Path(snapshot_download(hub_id, local_files_only=True))
-        except (LocalEntryNotFoundError, FileNotFoundError):
-            missing.append(hub_id)
-    if missing:
-        listed = "; ".join(f"{hub_id} ({_HUB[hub_id][0]}; about {_HUB[hub_id][1]})" for hub_id in missing)
-        command = " && ".join(f"hf download {hub_id}" for hub_id in missing)
-        raise UserError(f"weights are not on this machine: {listed}", where=WAN.name, hint=f"read the licences, then run: {command}")
-    lora = tuple(found[_LORA_HUB_ID] / part for part in WAN.lora)
-    return Model(profile=WAN, m2v=found[WAN.m2v], t2v=found[WAN.t2v], lora=lora)

@@ -137,10 +137,26 @@ def test_the_command_line_has_exactly_these_flags():
     commands = typer.main.get_command(app).commands
     flags = {name: sorted(opt for param in command.params for opt in param.opts) for name, command in commands.items() if name != "suite"}
     assert flags == {
-        "run": sorted(
-            ["--method", "--suite", "--model", "--seed", "--out", "--set", "--limit", "--device", "--protocol", "--score", "--json"]
-        ),
+        "run": [
+            "--device",
+            "--json",
+            "--limit",
+            "--method",
+            "--model",
+            "--on-error",
+            "--out",
+            "--protocol",
+            "--repeat",
+            "--retries",
+            "--score",
+            "--seed",
+            "--set",
+            "--suite",
+            "--verify",
+        ],
         "score": ["--device", "--json", "--protocol", "run"],
+        "fetch": ["--into", "--json", "--mode", "--part", "--yes", "model"],
+        "verify": ["--attention", "--device", "--dtype", "--json", "folder"],
         "report": ["--json", "--out", "runs"],
         "check": ["--json", "run"],
         "list": ["--json", "what"],

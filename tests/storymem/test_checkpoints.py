@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -12,9 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stbench.errors import UserError
-from storymem import checkpoints
+from storymem import checkpoints, digests
 from storymem.generator import Generator
-from storymem.profiles import NAMES, WAN, resolve
+from storymem.profiles import NAMES, resolve
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -68,11 +69,11 @@ def escape_by_shard(model: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (drop_weight, rf"{WEIGHTS}: 1 weights missing \(first proj_out.bias\)"),
+        (drop_weight, rf"{WEIGHTS}: 1 weights missing: proj_out.bias"),
         (reshape_weight, rf"{WEIGHTS}: proj_out.bias has shape \(3,\); expected \(64,\)"),
-        (add_weight, r"1 left over \(first strange.bias\)"),
+        (add_weight, r"1 weights left over: strange.bias"),
         (tear_weights, "not a whole safetensors file"),
-        (lose_shard, "lost.safetensors: file is missing"),
+        (lose_shard, r"index.json: lost.safetensors: file is missing \(1 of 1 shards"),
         (escape_by_shard, "lies outside of the folder"),
         (lambda model: (model / "transformer" / "config.json").unlink(), "config.json: file is missing"),
         (lambda model: (model / "transformer" / "config.json").write_text("{"), "cannot be read as JSON"),
@@ -99,7 +100,7 @@ def test_sharded_weights_are_the_same_weights(model: Path) -> None:
         save_file({key: whole[key] for key in keys}, folder / name)
     index = {"weight_map": {key: name for name, keys in parts.items() for key in keys}}
     (folder / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
-    found, _ = checkpoints.read_weights(folder)
+    found = checkpoints.open_weights(folder).state()
     assert found.keys() == whole.keys()
     assert all(torch.equal(found[name], whole[name]) for name in names)
 
@@ -109,6 +110,37 @@ def test_digest_follows_the_content(model: Path) -> None:
     assert before == checkpoints.folder_digest(model, ("transformer",))
     drop_weight(model)
     assert before != checkpoints.folder_digest(model, ("transformer",))
+
+
+def test_digest_of_a_large_file_is_remembered_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "LARGE_BYTES", 4)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"first")
+    first = digests.file_digest(path)
+    assert first == hashlib.sha256(b"first").hexdigest()
+    monkeypatch.setattr(digests, "_DIGESTS", {})  # another process
+    monkeypatch.setattr(digests, "_hash", lambda _: pytest.fail("hashed again"))
+    assert digests.file_digest(path) == first
+    monkeypatch.undo()
+    path.write_bytes(b"another")
+    assert digests.file_digest(path) == hashlib.sha256(b"another").hexdigest()
+
+
+def test_digest_that_a_download_left_is_taken_unless_the_file_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "LARGE_BYTES", 4)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "model" / "vae" / "weights.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"content")
+    note = tmp_path / "model" / ".cache" / "huggingface" / "download" / "vae" / "weights.safetensors.metadata"
+    note.parent.mkdir(parents=True)
+    changed = path.stat().st_mtime
+    note.write_text(f"commit\n{'ab' * 32}\n{changed}\n")
+    assert digests.file_digest(path) == "ab" * 32
+    monkeypatch.setattr(digests, "_DIGESTS", {})
+    note.write_text(f"commit\n{'ab' * 32}\n{changed - 100}\n")
+    assert digests.file_digest(path) == hashlib.sha256(b"content").hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -130,15 +162,3 @@ def test_a_profile_is_checked_field_by_field(model: Path, changes: dict[str, obj
 def test_an_unknown_model_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match=f"one of: {', '.join(NAMES)}"):
         resolve("no-such-model")
-
-
-def test_missing_wan_weights_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(UserError) as caught:
-        resolve("wan2.2-a14b")
-    line = str(caught.value)
-    for part in (WAN.m2v, WAN.t2v, "Kevin-thu/StoryMem", "Apache-2.0", "non-commercial", "GB", "hf download"):
-        assert part in line
-    assert "\n" not in line

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 from published import facts, part, transformer
+from safetensors.torch import save_file
 
 from stbench.errors import UserError
-from storymem import lora
+from storymem import adapters, lora
+from storymem.profiles import WAN, Model
 
 State = dict[str, torch.Tensor]
 SPEC = lora.LoraSpec(alpha=4, rank_stabilised=True)
@@ -51,6 +53,10 @@ NAMINGS: dict[str, Callable[[str], str]] = {
     "diffusers": lambda key: diffusers_names(bare(key)),
     "diffusers peft": diffusers_names,
     "transformer": lambda key: "transformer." + diffusers_names(bare(key)),
+    "transformer_2": lambda key: "transformer_2." + diffusers_names(bare(key)),
+    "data parallel": lambda key: "module." + key,
+    "comfy": lambda key: "model.diffusion_model." + bare(key),
+    "named adapter": lambda key: key.replace(".weight", ".memory.weight"),
     "down and up": lambda key: key.replace("lora_A", "lora_down").replace("lora_B", "lora_up"),
 }
 
@@ -166,3 +172,54 @@ def test_spec_comes_from_the_adapter_config(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(UserError, match="lora_alpha"):
         lora.read_spec(tmp_path)
+    for wrong in ({"r": 0, "lora_alpha": 4}, {"r": 4, "lora_alpha": float("nan")}, {"r": 4, "lora_alpha": -1}):
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(UserError, match="expected numbers above 0"):
+            lora.read_spec(tmp_path)
+    path.write_text(json.dumps({"r": 4, "lora_alpha": 4, "use_dora": True}))
+    with pytest.raises(UserError, match="'use_dora' is set; expected a plain LoRA"):
+        lora.read_spec(tmp_path)
+
+
+def stored_adapter(folder: Path, state: State, **said: Any) -> Model:
+    """A model whose only adapter is one bare file, with metadata."""
+    path = folder / "adapter.safetensors"
+    save_file(state, path, metadata={key: json.dumps(value) for key, value in said.items()})
+    profile = WAN.model_copy(update={"boundary": None, "lora": ("adapter",), "lora_alpha": None})
+    return Model(profile=profile, m2v=folder, t2v=folder, lora=(path,))
+
+
+def test_the_scale_may_stand_inside_the_file(tmp_path: Path, state: State) -> None:
+    with pytest.raises(UserError, match=r"adapter.safetensors: the scale of the adapter is unknown"):
+        adapters.read(stored_adapter(tmp_path, state), 0)
+    config = {"transformer.r": 4, "transformer.lora_alpha": 8, "transformer.use_rslora": True}
+    _, spec, _ = adapters.read(stored_adapter(tmp_path, state, lora_adapter_metadata=config), 0)
+    assert spec.scale(4) == 4.0
+    with_alpha = state | {key.replace("lora_A.weight", "alpha"): torch.tensor(8.0) for key in state if "lora_A" in key}
+    weights, spec, _ = adapters.read(stored_adapter(tmp_path, with_alpha), 0)
+    assert weights.keys() == state.keys()
+    assert spec.scale(4) == 2.0  # alpha / r: what files with .alpha mean
+    other = {"lora_alpha": 4, "r": 4}
+    with pytest.raises(UserError, match="alpha is 4 and 8; expected one alpha"):
+        adapters.read(stored_adapter(tmp_path, with_alpha, lora_adapter_metadata=other), 0)
+    with_alpha["blocks.0.self_attn.q.alpha"] = torch.tensor(3.0)
+    with pytest.raises(UserError, match="2 different alphas: 3, 8"):
+        adapters.read(stored_adapter(tmp_path, with_alpha), 0)
+
+
+def test_adapters_are_found_under_the_published_names(tmp_path: Path) -> None:
+    for folder in ("Wan2.2-MI2V-A14B", "Wan2.2-MM2V-A14B"):
+        (tmp_path / folder / "backbone_low_noise").mkdir(parents=True)
+        (tmp_path / folder / "backbone_low_noise" / "adapter_model.safetensors").touch()
+        (tmp_path / folder / "backbone_high_noise.pth").touch()
+    found = adapters.locate(tmp_path, experts=2, mode="mm2v")
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == [
+        "Wan2.2-MM2V-A14B/backbone_high_noise.pth",
+        "Wan2.2-MM2V-A14B/backbone_low_noise",
+    ]
+    assert adapters.locate(tmp_path / "Wan2.2-MI2V-A14B", experts=2)[0].name == "backbone_high_noise.pth"
+    (tmp_path / "Wan2.2-MI2V-A14B" / "backbone_high_noise.pth").unlink()
+    with pytest.raises(UserError, match=r"no adapter for the high-noise expert; expected backbone_high_noise.safetensors"):
+        adapters.locate(tmp_path, experts=2)
+    with pytest.raises(UserError, match="folder is missing"):
+        adapters.locate(tmp_path / "nowhere", experts=2)
