@@ -197,10 +197,13 @@ def clip_features(film: StoryClips, unit: Unit, need: Need, features: Features) 
 
 
 METRICS: Registry[type[Metric]] = Registry("metric", group="stbench.metrics")
+METRICS.add("aesthetic_quality", "metrics.aesthetic_quality:AestheticQuality")
+METRICS.add("background_consistency", "metrics.background_consistency:BackgroundConsistency")
 METRICS.add("cross_shot_consistency", "metrics.cross_shot_consistency:CrossShotConsistency")
 METRICS.add("cross_shot_consistency_top10", "metrics.cross_shot_consistency_top10:CrossShotConsistencyTop10")
 METRICS.add("cross_shot_appearance", "metrics.cross_shot_appearance:CrossShotAppearance")
 METRICS.add("entity_consistency", "metrics.entity_consistency:EntityConsistency")
+METRICS.add("overall_consistency", "metrics.overall_consistency:OverallConsistency")
 METRICS.add("prompt_following_global", "metrics.prompt_following_global:PromptFollowingGlobal")
 METRICS.add("prompt_following_single_shot", "metrics.prompt_following_single_shot:PromptFollowingSingleShot")
 METRICS.add("subject_consistency", "metrics.subject_consistency:SubjectConsistency")

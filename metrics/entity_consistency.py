@@ -39,7 +39,7 @@ def pairs_that_share(cast: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class EntityConsistency(Metric):
-    """Mean similarity of the averaged frame features over the pairs of shots that share an entity; films without such a pair have no row."""
+    """Mean similarity of the averaged frame features over pairs of shots that share an entity; a film without such a pair has no row."""
 
     name: ClassVar[str] = "entity_consistency"
     version: ClassVar[int] = 1

@@ -73,3 +73,5 @@ WORLD = Protocol(
 
 PROTOCOLS: Registry[Protocol] = Registry("protocol")
 PROTOCOLS.add("world", "metrics.protocols:WORLD")
+PROTOCOLS.add("storymem-paper", "metrics.published_protocols:STORYMEM_PAPER")
+PROTOCOLS.add("vbench-custom", "metrics.published_protocols:VBENCH_CUSTOM")

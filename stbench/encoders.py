@@ -59,3 +59,7 @@ class QualityModel(Encoder, Protocol):
 ENCODERS: Registry[type] = Registry("encoder")
 ENCODERS.add("world-clip", "metrics.encoders.world:WorldClip")
 ENCODERS.add("world-dino", "metrics.encoders.world:WorldDino")
+ENCODERS.add("clip-vit-b-32-openai", "metrics.encoders.vbench:ClipB32")
+ENCODERS.add("dino-vit-b-16", "metrics.encoders.vbench:DinoB16")
+ENCODERS.add("laion-aesthetic", "metrics.encoders.vbench:LaionAesthetic")
+ENCODERS.add("viclip-l-14", "metrics.encoders.vbench:ViclipL14")

@@ -1,0 +1,210 @@
+"""The encoders of VBench's metrics with their published weights: DINO, CLIP, LAION's aesthetic head on CLIP, ViCLIP.
+
+Weights are looked for on this machine only (`metrics.encoders.weights`). Frames are read as VBench reads them: as float32 by DINO, CLIP
+and the aesthetic head, as bytes by ViCLIP. Features do not depend on the batch size beyond the last bits.
+
+Shapes: F frames, H, W pixels, D feature width, N texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from metrics.encoders.weights import Weights, fill
+
+FRAMES_PER_BATCH = 16
+
+
+def _images(frames: np.ndarray, device: str) -> Any:
+    """(F, H, W, 3) uint8 → (F, 3, H, W) uint8 on the device."""
+    import torch
+
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or len(frames) == 0:
+        raise ValueError(f"frames are {frames.dtype} {frames.shape}, expected uint8 (F, H, W, 3) with F >= 1")
+    return torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2).contiguous()
+
+
+def _batched(net: Callable[[Any], Any], transform: Callable[[Any], Any], frames: np.ndarray, device: str) -> Any:
+    """Frames as float32 through a transform and a network, a few at a time: (F, D) float32."""
+    import torch
+
+    with torch.inference_mode():
+        starts = range(0, len(frames), FRAMES_PER_BATCH)
+        parts = [net(transform(_images(frames[start : start + FRAMES_PER_BATCH], device).float())).float() for start in starts]
+    return torch.cat(parts)
+
+
+def _unit(rows: Any) -> np.ndarray:
+    from torch.nn import functional
+
+    return np.asarray(functional.normalize(rows, dim=-1).cpu().numpy(), np.float32)
+
+
+class Published:
+    """An encoder with published weights.
+
+    Args:
+        net: The network, on its device.
+        device: Where it is.
+    """
+
+    id: ClassVar[str]
+    weights: ClassVar[Weights]
+    preprocessing: ClassVar[str]
+
+    def __init__(self, net: Any, device: str):
+        self._net, self._device = net, device
+
+    @classmethod
+    def digest(cls) -> str:
+        """sha256 of weights and preprocessing."""
+        return cls.weights.digest(cls.preprocessing)
+
+    @classmethod
+    def load(cls, device: str = "cpu") -> Self:
+        """Load the weights on `device`; UserError if they are not on this machine or do not fit."""
+        return cls(cls.build(cls.weights.load()).to(device), device)
+
+    @classmethod
+    def build(cls, state: dict[str, Any]) -> Any:
+        """The network of a state dict."""
+        raise NotImplementedError
+
+
+class DinoB16(Published):
+    """DINO ViT-B/16: subject consistency."""
+
+    id = "dino-vit-b-16"
+    weights = Weights(hub_id="facebook/dino-vitb16", files=("model.safetensors", "pytorch_model.bin"), licence="Apache-2.0", size="0.3 GB")
+    preprocessing = "shorter side 224 bilinear on float32, no crop, ImageNet statistics, positions scaled by (n + 0.1) / 14; v1"
+
+    @classmethod
+    def build(cls, state: dict[str, Any]) -> Any:
+        """Accepts DINO's own names and transformers'."""
+        from metrics.encoders.dino_vit import DinoVit, DinoVitConfig, from_transformers
+
+        state = from_transformers({key.removeprefix("vit."): value for key, value in state.items()})
+        net = DinoVit(DinoVitConfig.of(state))
+        fill(net, state, cls.id)
+        return net
+
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        """(F, H, W, 3) uint8 → (F, 768) float32 of length 1."""
+        from metrics.encoders.vbench_transforms import dino_input
+
+        return _unit(_batched(self._net, dino_input, frames, self._device))
+
+
+class ClipB32(Published):
+    """CLIP ViT-B/32: background consistency."""
+
+    id = "clip-vit-b-32-openai"
+    weights = Weights(
+        hub_id="timm/vit_base_patch32_clip_224.openai",
+        files=("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
+        licence="Apache-2.0",
+        size="0.6 GB",
+    )
+    preprocessing = "shorter side 224 bicubic on float32, centre crop, CLIP statistics; v1"
+
+    @classmethod
+    def build(cls, state: dict[str, Any]) -> Any:
+        """The image tower of a whole CLIP."""
+        from metrics.encoders.clip_visual import build
+
+        return build({key: value.float() for key, value in state.items() if key.startswith("visual.")})
+
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        """(F, H, W, 3) uint8 → (F, 512) float32 of length 1."""
+        from metrics.encoders.vbench_transforms import clip_input
+
+        return _unit(_batched(self._net, clip_input, frames, self._device))
+
+
+class LaionAesthetic(Published):
+    """LAION's linear aesthetic predictor on CLIP ViT-L/14: its frame features are ratings, (F, 1), divided by ten."""
+
+    id = "laion-aesthetic"
+    weights = Weights(
+        hub_id="timm/vit_large_patch14_clip_224.openai",
+        files=("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
+        licence="Apache-2.0",
+        size="1.7 GB",
+    )
+    head = Weights(
+        files=("sa_0_4_vit_l_14_linear.pth",),
+        licence="MIT",
+        size="4 KB",
+        url="https://github.com/LAION-AI/aesthetic-predictor/raw/main/sa_0_4_vit_l_14_linear.pth",
+    )
+    preprocessing = "shorter side 224 bicubic on float32, centre crop, CLIP statistics, length 1, linear head / 10; v1"
+
+    def __init__(self, net: Any, device: str, weight: np.ndarray, bias: float):
+        super().__init__(net, device)
+        self._weight, self._bias = weight, bias
+
+    @classmethod
+    def digest(cls) -> str:
+        """sha256 of both weights and preprocessing."""
+        return cls.head.digest(cls.weights.digest(cls.preprocessing))
+
+    @classmethod
+    def load(cls, device: str = "cpu") -> LaionAesthetic:
+        """Load tower and head; UserError if one is not on this machine."""
+        head, tower = cls.head.load(), ClipB32.build(cls.weights.load())
+        return cls(tower.to(device), device, head["weight"].float().numpy()[0], float(head["bias"]))
+
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        """(F, H, W, 3) uint8 → (F, 1) float32, rating / 10."""
+        from metrics.aesthetic_quality import frame_ratings
+        from metrics.encoders.vbench_transforms import clip_input
+
+        feats = _batched(self._net, clip_input, frames, self._device).cpu().numpy()
+        return frame_ratings(feats, self._weight, self._bias).astype(np.float32)[:, None]
+
+
+class ViclipL14(Published):
+    """ViCLIP-L/14 (InternVid-10M-FLT): clips and texts; overall consistency, and the paper's cross-shot and prompt metrics."""
+
+    id = "viclip-l-14"
+    weights = Weights(
+        hub_id="OpenGVLab/VBench_Used_Models", files=("ViClip-InternVid-10M-FLT.pth",), licence="see the model page", size="1.7 GB"
+    )
+    preprocessing = "8 midpoints, shorter side 224 bicubic on bytes, centre crop, CLIP statistics; 32 tokens; v1"
+
+    @classmethod
+    def build(cls, state: dict[str, Any]) -> Any:
+        """The network that the shapes tell."""
+        import torch
+
+        from metrics.encoders.viclip_net import Viclip, ViclipConfig, describe
+
+        with torch.device("meta"):
+            net = Viclip(ViclipConfig.of(describe(state)))
+        net = net.to_empty(device="cpu")
+        fill(net, {key: value.float() for key, value in state.items()}, cls.id)
+        return net
+
+    def encode_video(self, frames: np.ndarray) -> np.ndarray:
+        """(F, H, W, 3) uint8, any F ≥ 1 → (768,) float32 of length 1."""
+        import torch
+
+        from metrics.encoders.sampling import midpoints
+        from metrics.encoders.vbench_transforms import clip_input
+
+        images = _images(frames[midpoints(len(frames), self._net.config.frames)], self._device)
+        with torch.inference_mode():
+            return _unit(self._net.vision_encoder(clip_input(images, self._net.config.image)[None]))[0]
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """N texts → (N, 768) float32 of length 1; a text of more than 32 tokens is cut."""
+        import torch
+
+        from metrics.encoders.clip_tokens import token_ids
+
+        ids = torch.tensor([token_ids(text, self._net.config.context) for text in texts], device=self._device)
+        with torch.inference_mode():
+            return _unit(self._net.text_encoder(ids))
