@@ -34,8 +34,8 @@ class FilmReader:
 
     def film(self, story: Story) -> FilmView:
         """One story of the run. A shot without a readable video is a view that says why: a report is made of what there is."""
-        records = self.run.records_of(story).records
-        views = tuple(self._shot(story, shot, records[shot.index] if shot.index < len(records) else None) for shot in story.shots)
+        records = {record.shot: record for record in self.run.records_of(story).records}
+        views = tuple(self._shot(story, shot, records.get(shot.id)) for shot in story.shots)
         return FilmView(story=story, run=label(self.run), shots=views)
 
     def _shot(self, story: Story, shot: Shot, record: ShotRecord | None) -> ShotView:

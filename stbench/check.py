@@ -133,7 +133,7 @@ class _Checker:
         """Rules of one story's shots; returns the finished ones."""
         finished: list[ShotRecord] = []
         keys = story_keys(identity=self.folder.manifest.identity, story=story, run_seed=self.folder.manifest.seed)
-        missing: str | None = None
+        missing: list[str] = []
         for shot, key in zip(story.shots, keys, strict=True):
             where = f"{story.id} {shot.id}"
             try:
@@ -142,11 +142,16 @@ class _Checker:
                 self.broken("records", where, str(error))
                 record = None
             if record is None:
-                missing = missing or shot.id
+                missing.append(shot.id)
                 continue
-            if missing:
-                self.result.remarks.append(f"{where} is there although {missing} before it is not; the next run may keep it")
+            if missing and record.inputs != tuple(as_input(done) for done in finished):
+                self.result.remarks.append(f"{where} was made from shots that are gone; the next run makes it again")
+                missing.append(shot.id)
                 continue
+            if missing and record.lacks != tuple(missing):
+                self.broken(
+                    "key-chain", where, f"it says that it lacks {', '.join(record.lacks) or 'nothing'}, but {', '.join(missing)} is missing"
+                )
             self.shot(story, shot, key, record, finished, where)
             finished.append(record)
         return finished

@@ -17,6 +17,7 @@ from stbench.files import TEMP_PREFIX, loud
 from stbench.keys import shot_key
 from stbench.manifest import FILE, Manifest, read_manifest
 from stbench.record import read_record
+from stbench.redaction import redacted
 from stbench.seeds import shot_seed
 
 LOCK = ".lock"
@@ -91,7 +92,7 @@ def _difference(there: Manifest, wanted: Manifest) -> str | None:
     """What makes two manifests different runs, or None."""
     for name, old, new in (
         ("method", there.method, wanted.method),
-        ("model", there.model, wanted.model),
+        ("model", redacted(there.model), redacted(wanted.model)),
         ("seed", there.seed, wanted.seed),
         ("suite", there.suite.name, wanted.suite.name),
         ("suite version", there.suite.version, wanted.suite.version),

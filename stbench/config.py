@@ -14,6 +14,8 @@ from pathlib import Path
 from stbench.errors import UserError
 
 DEFAULT_SUITE, DEFAULT_MODEL, DEFAULT_PROTOCOL = "world-mini", "world", "world"
+POLICIES = ("skip-story", "continue-story", "stop")  # what a shot that keeps failing does to the rest
+DEFAULT_POLICY = POLICIES[0]
 
 
 IDENTITY = {"role": "identity"}
@@ -34,20 +36,25 @@ class RunConfig:
     limit: int | None = field(default=None, metadata=RUNTIME)  # which stories, not how they look
     device: str = field(default="auto", metadata=RUNTIME)
     score: bool = field(default=True, metadata=RUNTIME)
+    retries: int = field(default=1, metadata=RUNTIME)  # of a failed shot; each attempt is recorded
+    on_error: str = field(default=DEFAULT_POLICY, metadata=RUNTIME)  # a shot made without an earlier one says so in its record
+    repeat: int = field(default=1, metadata=RUNTIME)  # film every shot so often in all, and measure the spread
+    verify: bool = field(default=False, metadata=RUNTIME)  # a spread fails the command
     json: bool = field(default=False, metadata=RUNTIME)
 
     def command(self) -> str:
         """The command line that asks for this run, ready to paste."""
         words = ["stbench", "run", "--method", self.method]
         defaults = {f.name: f.default for f in fields(self)}
-        for name in ("suite", "model", "seed", "protocol", "out", "limit"):
+        for name in ("suite", "model", "seed", "protocol", "out", "limit", "retries", "on_error", "repeat"):
             value = getattr(self, name)
             if value != defaults[name]:
-                words += [f"--{name}", str(value)]
+                words += [f"--{name.replace('_', '-')}", str(value)]
         for key, value in self.options.items():
             words += ["--set", f"{key}={value}"]
         words += ["--device", self.device] if self.device != "auto" else []
         words += ["--no-score"] if not self.score else []
+        words += ["--verify"] if self.verify else []
         words += ["--json"] if self.json else []
         return shlex.join(words)
 
@@ -81,6 +88,13 @@ def default_out(*, method: str, suite: str, model: str, seed: int, identity_dige
     parts = [re.sub(r"[^A-Za-z0-9._-]+", "_", Path(part).name).strip("._-") or "x" for part in (method, suite, model)]
     suffix = f"-{identity_digest[:8]}" if identity_digest else ""
     return Path("runs") / f"{'-'.join(parts)}-s{seed}{suffix}"
+
+
+def check_policy(policy: str) -> str:
+    """Refuse what is not a policy for failed shots."""
+    if policy in POLICIES:
+        return policy
+    raise UserError(f"found {policy!r}", where="--on-error", expected=" or ".join(POLICIES))
 
 
 def check_device(device: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from stbench.errors import EXIT_PARTIAL, UserError
 
 TEMP_PREFIX = ".tmp-"
+MAX_JSON_BYTES = 64 * 2**20  # of one manifest or record; 10,000 long prompts need about 10 MB
 
 
 class SaveError(UserError):
@@ -31,6 +32,19 @@ def loud(path: Path) -> Iterator[None]:
             where=str(path),
             hint="what was published before is safe; free some space or fix the folder, then repeat the command",
         ) from error
+
+
+def read_small_json(path: Path) -> Any:
+    """JSON of a file that we wrote: its size is checked before it is read.
+
+    Raises:
+        ValueError: Too large, or not JSON.
+        OSError: It cannot be read.
+    """
+    size = path.stat().st_size
+    if size > MAX_JSON_BYTES:
+        raise ValueError(f"it has {size} bytes, at most {MAX_JSON_BYTES} are read")
+    return json.loads(path.read_bytes())
 
 
 def temp_path(path: Path) -> Path:

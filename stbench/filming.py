@@ -11,7 +11,8 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from stbench.errors import InvalidRunError, UserError
@@ -21,6 +22,7 @@ from stbench.publish import publish_shot, spans_of
 from stbench.record import InputShot, ShotRecord, SpanFact, as_input
 from stbench.seeds import shot_seed
 from stbench.validity import check_result
+from stbench.verified import Verified
 
 if TYPE_CHECKING:
     from stbench.display import Display
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from stbench.methods import Method, ShotMaker, ShotResult
     from stbench.store import RunFolder
     from stbench.story import Shot, Story
-
-ATTEMPTS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,45 +85,56 @@ class Studio:
     timing: Journal
     display: Display
     device: str
+    attempts: int = 2  # per shot, the first one included
+    on_error: str = "skip-story"  # one of `stbench.config.POLICIES`
+    halt: Event = field(default_factory=Event)  # set by the policy "stop": from then on nothing new is made
 
 
 def film_story(studio: Studio, story: Story) -> StoryOutcome:
-    """Film one story, reusing what is finished."""
+    """Film one story, reusing what is finished; what a shot that keeps failing does to the others is the studio's policy."""
     made = reused = failed = 0
+    skipped: list[str] = []
     records: list[ShotRecord] = []
     for shot, (key, record) in zip(story.shots, reusable(studio.folder, story, studio.journal), strict=True):
         if record is None:
+            if studio.halt.is_set() or (failed and studio.on_error != "continue-story"):
+                skipped.append(shot.id)
+                continue
             studio.display.shot_started(story, shot)
             if made == 0:
-                studio.folder.drop_scores(story.id)
+                studio.folder.forget(story.id)
             record = _make(studio, story, shot, key, records)
             if record is None:
                 failed += 1
-                break
+                if studio.on_error == "stop":
+                    studio.halt.set()
+                continue
             made += 1
             studio.display.shot_done(story, shot, seconds=record.seconds, reused=False)
         else:
             reused += 1
             studio.display.shot_done(story, shot, seconds=record.seconds, reused=True)
         records.append(record)
-    skipped = len(story.shots) - len(records) - failed
     if skipped:
-        left_out = [shot.id for shot in story.shots[-skipped:]]
-        studio.journal.add("shots_skipped", story=story.id, shots=left_out, reason="an earlier shot failed")
-    return StoryOutcome(story=story.id, made=made, reused=reused, failed=failed, skipped=skipped)
+        reason = "an earlier shot of the story failed" if failed else "a shot of another story failed, and the policy is to stop"
+        studio.journal.add("shots_skipped", story=story.id, shots=skipped, reason=reason)
+    return StoryOutcome(story=story.id, made=made, reused=reused, failed=failed, skipped=len(skipped))
 
 
-def reusable(folder: RunFolder, story: Story, journal: Journal | None = None) -> Iterator[tuple[str, ShotRecord | None]]:
+def reusable(
+    folder: RunFolder, story: Story, journal: Journal | None = None, *, verified: Verified | None = None
+) -> Iterator[tuple[str, ShotRecord | None]]:
     """For each shot, its key and its finished record, or None where it must be made. Decided when the iterator gets there.
 
     A finished shot has the right key, intact files, and was made from the very shots that are there now.
     """
     keys = story_keys(identity=folder.manifest.identity, story=story, run_seed=folder.manifest.seed)
     before: list[InputShot] = []
+    known = verified or Verified(folder.path)
     for shot, key in zip(story.shots, keys, strict=True):
         try:
             record = folder.record(story.id, shot.id)
-            problem = _problem(folder, record, key, before)
+            problem = _problem(folder, record, key, before, known)
         except InvalidRunError as error:
             record, problem = None, str(error)
         if record is not None and problem and journal:
@@ -138,7 +149,7 @@ def reusable(folder: RunFolder, story: Story, journal: Journal | None = None) ->
             before.append(as_input(now))
 
 
-def _problem(folder: RunFolder, record: ShotRecord | None, key: str, before: list[InputShot]) -> str | None:
+def _problem(folder: RunFolder, record: ShotRecord | None, key: str, before: list[InputShot], verified: Verified) -> str | None:
     """Why a record cannot be reused, or None."""
     if record is None:
         return "there is none"
@@ -147,7 +158,7 @@ def _problem(folder: RunFolder, record: ShotRecord | None, key: str, before: lis
     if list(record.inputs) != before:
         return "an earlier shot that it was made from was made again"
     for file in record.files:
-        if not file.intact(folder.shots_path(record.story)):
+        if verified.sha256(folder.file(record, file)) != file.sha256:
             return f"{file.name} is missing or has other bytes"
     return None
 
@@ -161,7 +172,7 @@ def _make(studio: Studio, story: Story, shot: Shot, key: str, records: list[Shot
         seed=shot_seed(run_seed=run_seed, story=story.id, index=shot.index),
         finished=tuple(_finished(studio.folder, story, record) for record in records),
     )
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, studio.attempts + 1):
         try:
             return _attempt(studio, request, key, records, attempt)
         except UserError:
@@ -169,10 +180,12 @@ def _make(studio: Studio, story: Story, shot: Shot, key: str, records: list[Shot
         except Exception as error:  # a method is foreign code: whatever it raises is one failed attempt, recorded
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
             trace = "".join(traceback.format_exception(error))[-4000:]
-            studio.journal.add("shot_failed", story=story.id, shot=shot.id, attempt=attempt, of=ATTEMPTS, reason=reason, traceback=trace)
-            studio.display.failure(story, shot, attempt=attempt, attempts=ATTEMPTS, reason=reason)
+            studio.journal.add(
+                "shot_failed", story=story.id, shot=shot.id, attempt=attempt, of=studio.attempts, reason=reason, traceback=trace
+            )
+            studio.display.failure(story, shot, attempt=attempt, attempts=studio.attempts, reason=reason)
         _free_memory()
-    studio.journal.add("shot_given_up", story=story.id, shot=shot.id, attempts=ATTEMPTS)
+    studio.journal.add("shot_given_up", story=story.id, shot=shot.id, attempts=studio.attempts)
     return None
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stbench.files import loud
+from stbench.redaction import redacted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +69,8 @@ class Journal:
             self.add("torn_line_cut", text=reading.torn[:200])
 
     def add(self, event: str, **facts: Any) -> None:
-        """Append one event and flush it to disk before returning."""
-        line = json.dumps({"event": event, "time": round(self._now(), 3), **facts}, ensure_ascii=False, allow_nan=False)
+        """Append one event and flush it to disk before returning; secrets, home folders and user names are hidden."""
+        line = json.dumps({"event": event, "time": round(self._now(), 3), **redacted(facts)}, ensure_ascii=False, allow_nan=False)
         with loud(self.path):
             self._file.write(line.encode("utf-8", "surrogatepass") + b"\n")
             self._file.flush()

@@ -6,18 +6,19 @@ method's identity and the seed: everything from which the keys of all shots foll
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from stbench.errors import InvalidRunError, UserError
-from stbench.files import write_json
+from stbench.files import read_small_json, write_json
 from stbench.keys import digest
+from stbench.migration import migrated
+from stbench.redaction import redacted
 from stbench.story import Story
 
-SCHEMA = 1
+SCHEMA = 2  # 2: `repeat`; see stbench.migration
 FILE = "manifest.json"
 
 StoryField = Annotated[
@@ -51,6 +52,16 @@ class Counts(Frozen):
     failed: int = 0
 
 
+class Repeat(Frozen):
+    """What filming every shot again on the same machine gave (`stbench run --repeat`)."""
+
+    times: int  # how often each shot was filmed again
+    shots: int  # shots compared
+    equal: int  # shots whose frames were the same, bit for bit, every time
+    largest: int  # greatest difference of any value, 0..255
+    mean: float  # mean absolute difference over all values of all compared shots, 0..255
+
+
 class Manifest(Frozen):
     """`manifest.json`."""
 
@@ -71,6 +82,7 @@ class Manifest(Frozen):
     started: float  # seconds since the epoch
     finished: float | None = None
     counts: Counts
+    repeat: Repeat | None = None
 
     @property
     def identity_digest(self) -> str:
@@ -80,6 +92,8 @@ class Manifest(Frozen):
     def save(self, folder: Path) -> None:
         """Write or replace `manifest.json` in a folder, atomically."""
         data = self.model_dump(mode="json")
+        for name in ("description", "model", "options"):
+            data[name] = redacted(data[name])
         write_json(folder / FILE, {"schema": data.pop("schema_number"), **data})
 
 
@@ -95,16 +109,14 @@ def read_manifest(folder: Path) -> Manifest:
         state = f"holds no {FILE}" if folder.is_dir() else "does not exist" if not folder.exists() else "is not a folder"
         raise UserError(state, where=str(folder), expected="a run folder, as `stbench run` makes it")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        schema = data.pop("schema")
-        if schema > SCHEMA:
-            raise InvalidRunError(f"has schema {schema}", where=str(path), expected=f"at most {SCHEMA}", hint="update stbench")
-        return Manifest.model_validate({"schema_number": schema, **data})
+        return Manifest.model_validate(migrated("manifest", read_small_json(path), where=path))
+    except InvalidRunError:
+        raise
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InvalidRunError(f"field {place}: {first['msg']}", where=str(path), expected="an unaltered manifest") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise InvalidRunError(f"is not a manifest ({error})", where=str(path), expected="an unaltered manifest") from error
 
 

@@ -76,6 +76,7 @@ def publish_shot(
         keyframes=keyframes,
         tail=tail,
         inputs=tuple(inputs),
+        lacks=request.lacks,
         notes=dict(result.notes),
         seconds=round(seconds, 4),
         device=device,

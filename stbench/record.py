@@ -8,10 +8,12 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from stbench.errors import InvalidRunError
+from stbench.files import read_small_json
 from stbench.keys import file_sha256
 from stbench.manifest import Frozen
+from stbench.migration import migrated
 
-SCHEMA = 1
+SCHEMA = 2  # 2: `lacks`; see stbench.migration
 
 
 class StoredFile(Frozen):
@@ -60,6 +62,7 @@ class ShotRecord(Frozen):
     keyframes: tuple[StoredFile, ...] = ()  # in the order in which the method chose them
     tail: tuple[StoredFile, ...] = ()  # oldest first
     inputs: tuple[InputShot, ...] = ()
+    lacks: tuple[str, ...] = ()  # ids of earlier shots that could not be made, so this one was made without them
     notes: dict[str, Any] = Field(default_factory=dict)
     seconds: float
     device: str
@@ -87,17 +90,13 @@ def read_record(path: Path) -> ShotRecord | None:
     Raises:
         InvalidRunError: It is there but damaged, newer than this program, or names files outside its folder.
     """
-    import json
-
     try:
-        data = json.loads(path.read_bytes())
-        schema = data.pop("schema")
-        if schema > SCHEMA:
-            raise InvalidRunError(f"has schema {schema}", where=str(path), expected=f"at most {SCHEMA}", hint="update stbench")
-        record = ShotRecord.model_validate({"schema_number": schema, **data})
+        record = ShotRecord.model_validate(migrated("record", read_small_json(path), where=path))
     except FileNotFoundError:
         return None
-    except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except InvalidRunError:
+        raise
+    except (ValidationError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise InvalidRunError(f"is not a shot record ({str(error).splitlines()[0]})", where=str(path)) from error
     for file in record.files:
         if Path(file.name).name != file.name or file.name in ("", ".", ".."):

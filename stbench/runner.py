@@ -13,20 +13,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from stbench.claim import claim
+from stbench.claim import claim, locked
 from stbench.config import RunConfig, default_out, resolve_device
+from stbench.errors import InvalidRunError
 from stbench.executors.local import film_stories
 from stbench.files import remove_temporaries
 from stbench.filming import LazyMaker, StoryOutcome, Studio, film_story, reusable
 from stbench.films import write_film
+from stbench.finished import FILE as STAMP
+from stbench.finished import finished, leave_stamp
 from stbench.journal import Journal
 from stbench.keys import canonical_json
 from stbench.manifest import Counts, Manifest, SuiteFact, versions
 from stbench.methods import METHODS, Method
+from stbench.repeat import in_words, measure
 from stbench.scores import Aggregate, aggregate
 from stbench.scoring import check_protocol, report_runs, score_folder
 from stbench.store import RunFolder
 from stbench.suites import Suite, load_suite
+from stbench.verified import Verified
 
 if TYPE_CHECKING:
     from stbench.display import Display
@@ -122,20 +127,47 @@ def run(config: RunConfig, display: Display, *, now: Callable[[], float] = time.
         UserError: Bad input; nothing was lost or overwritten.
         InterruptedRunError: Ctrl-C; finished shots are safe.
     """
+    there_already = _nothing_to_do(config, display)
+    if there_already is not None:
+        return there_already
     method, _, wanted, out = prepare(config)
     with claim(out, wanted) as there:
         started = there.started if there else round(now(), 3)
-        manifest = wanted.model_copy(update={"started": started})
+        manifest = wanted.model_copy(update={"started": started, "repeat": there.repeat if there else None})
         manifest.save(out)
         folder = RunFolder(out, manifest)
         try:
             outcomes = _film(config, method, folder, display, resumed=there is not None, now=now)
             _finish_manifest(folder, outcomes, now)
+            _measure_spread(config, method, folder, display, now)
             films = [path for part in folder.story_records() if (path := write_film(folder, part))]
-            return _score_and_sum_up(config, folder, outcomes, films, display)
+            outcome = _score_and_sum_up(config, folder, outcomes, films, display)
+            leave_stamp(config, outcome)
+            return outcome
         except KeyboardInterrupt as error:
             done = sum(len(part.records) for part in folder.story_records())
             raise InterruptedRunError(folder=out, done=done, expected=manifest.counts.expected, command=config.command()) from error
+
+
+def _nothing_to_do(config: RunConfig, display: Display) -> RunOutcome | None:
+    """The outcome of a finished run, without loading anything; None where there is something to do, or where it is not certain."""
+    if config.options and config.out is None:  # the folder's name needs the method's identity
+        return None
+    out = config.out or default_out(
+        method=config.method, suite=_suite_name(config), model=config.model, seed=config.seed, identity_digest=None
+    )
+    if not (out / STAMP).is_file():
+        return None
+    with locked(out):
+        outcome = finished(config, out)
+    if outcome is not None:
+        display.header(outcome.folder.manifest, reused=outcome.reused)
+        display.notes(["nothing to do: every shot and every score is there"])
+    return outcome
+
+
+def _suite_name(config: RunConfig) -> str:
+    return load_suite(config.suite).name
 
 
 def _film(
@@ -146,7 +178,9 @@ def _film(
         remove_temporaries(folder.shots_path(story.id))
     for place in (folder.path, folder.path / "films"):
         remove_temporaries(place)
-    waiting = sum(record is not None for story in folder.stories for _, record in reusable(folder, story))
+    verified = Verified(folder.path)
+    waiting = sum(record is not None for story in folder.stories for _, record in reusable(folder, story, verified=verified))
+    verified.save()
     display.header(manifest, reused=waiting)
     notes = _story_notes(method, folder)
     display.notes(notes)
@@ -159,7 +193,16 @@ def _film(
         journal.add(event, command=config.command(), device=manifest.device, versions=manifest.versions)
         for note in notes:
             journal.add("story_note", note=note)
-        studio = Studio(folder=folder, maker=maker, journal=journal, timing=timing, display=display, device=manifest.device)
+        studio = Studio(
+            folder=folder,
+            maker=maker,
+            journal=journal,
+            timing=timing,
+            display=display,
+            device=manifest.device,
+            attempts=config.retries + 1,
+            on_error=config.on_error,
+        )
         outcomes: list[StoryOutcome] = []
         try:
             for outcome in film_stories(folder.stories, lambda story: film_story(studio, story)):
@@ -185,6 +228,24 @@ def _finish_manifest(folder: RunFolder, outcomes: list[StoryOutcome], now: Calla
     status = "complete" if done == counts.expected else "partial" if done else "failed"
     folder.manifest = folder.manifest.model_copy(update={"status": status, "counts": counts, "finished": round(now(), 3)})
     folder.manifest.save(folder.path)
+
+
+def _measure_spread(config: RunConfig, method: Method, folder: RunFolder, display: Display, now: Callable[[], float]) -> None:
+    """Film again as often as was asked for, and put what was found into the manifest."""
+    if config.repeat < 2 or folder.manifest.status != "complete":
+        return
+    found = folder.manifest.repeat
+    if found is None or found.times < config.repeat - 1:
+
+        def film(copy: RunFolder) -> None:
+            _film(config, method, copy, display, resumed=copy.events_path.exists(), now=now)
+
+        found = measure(folder, config.repeat - 1, film)
+        folder.manifest = folder.manifest.model_copy(update={"repeat": found})
+        folder.manifest.save(folder.path)
+    display.notes([in_words(found)])
+    if config.verify and found.equal < found.shots:
+        raise InvalidRunError(in_words(found), where=str(folder.path), expected="the same frames every time")
 
 
 def _score_and_sum_up(
@@ -219,8 +280,6 @@ def score_and_report(folder: RunFolder, *, protocol: str, device: str, display: 
 
 def rescore(folder: RunFolder, *, protocol: str | None, device: str, display: Display) -> RunOutcome:
     """`stbench score`: score an existing run; nothing is generated."""
-    from stbench.claim import locked
-
     with locked(folder.path):
         device = resolve_device(device)
         protocol = protocol or folder.manifest.protocol

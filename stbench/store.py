@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class StoryRecords:
-    """A story of a run and the records of its finished shots, in order: always a prefix of `story.shots`."""
+    """A story of a run and the records of its finished shots, in order; usually a prefix of `story.shots`.
+
+    With `--on-error continue-story` a shot may be missing between others; those after it say so (`ShotRecord.lacks`).
+    """
 
     story: Story
     records: tuple[ShotRecord, ...]
@@ -43,7 +46,8 @@ class StoryRecords:
     @property
     def missing(self) -> tuple[Shot, ...]:
         """The shots that are not there."""
-        return self.story.shots[len(self.records) :]
+        there = {record.shot for record in self.records}
+        return tuple(shot for shot in self.story.shots if shot.id not in there)
 
 
 class RunFolder:
@@ -117,18 +121,17 @@ class RunFolder:
         return read_record(self.record_path(story, shot))
 
     def story_records(self) -> list[StoryRecords]:
-        """For each story of the manifest, the records of its finished shots, up to the first that is missing."""
+        """For each story of the manifest, the records of its finished shots."""
         return [self.records_of(story) for story in self.stories]
 
     def records_of(self, story: Story) -> StoryRecords:
-        """The records of one story's finished shots, up to the first that is missing or was made from something else."""
+        """The records of one story's finished shots: those made from the very shots before them that are there now."""
         keys = story_keys(identity=self.manifest.identity, story=story, run_seed=self.manifest.seed)
         records: list[ShotRecord] = []
         for shot, key in zip(story.shots, keys, strict=True):
             record = self.record(story.id, shot.id)
-            if record is None or record.shot_key != key or record.inputs != tuple(as_input(done) for done in records):
-                break
-            records.append(record)
+            if record is not None and record.shot_key == key and record.inputs == tuple(as_input(done) for done in records):
+                records.append(record)
         return StoryRecords(story=story, records=tuple(records))
 
     def file(self, record: ShotRecord, file: StoredFile) -> Path:
@@ -196,8 +199,11 @@ class RunFolder:
             names.add(row.unit_id)
         self._write_scores([row for row in self.scores() if row.protocol != protocol] + rows)
 
-    def drop_scores(self, story: str) -> None:
-        """Forget the scores of a story whose shots have changed."""
+    def forget(self, story: str) -> None:
+        """Forget what no longer holds when a shot of a story is made: its scores, and the measured spread of the run."""
+        if self.manifest.repeat is not None:
+            self.manifest = self.manifest.model_copy(update={"repeat": None})
+            self.manifest.save(self.path)
         rows = self.scores()
         kept = [row for row in rows if row.story != story]
         if len(kept) < len(rows):

@@ -1,0 +1,64 @@
+"""Secrets, home folders and user names stay out of what is stored: manifests, journals and the command lines in them.
+
+A run folder is meant to be shared. What is hidden: values of environment variables whose names speak of secrets, tokens of
+well-known shapes, user names and passwords in URLs, the home folder (it becomes `~`) and the user's name in other paths.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+HIDDEN = "[hidden]"
+SECRET_NAME = re.compile(r"TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
+SHAPES = re.compile(
+    r"hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|sk-[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{16}"
+    r"|xox[abprs]-[A-Za-z0-9-]{10,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,}"
+)
+IN_URL = re.compile(r"(?<=://)[^/\s@:]+(:[^/\s@]*)?(?=@)")
+LEAST = 6  # a secret shorter than this would hide ordinary words
+
+
+def redacted(value: Any) -> Any:
+    """A JSON-able value with every string cleaned; numbers and structure stay.
+
+    Example:
+        >>> redacted({"url": "https://alice:pw@host/x", "n": 1})
+        {'url': 'https://[hidden]@host/x', 'n': 1}
+    """
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, Mapping):
+        return {key: redacted(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted(part) for part in value]
+    return value
+
+
+def _clean(text: str) -> str:
+    for secret in _secrets(tuple(sorted(os.environ.items()))):
+        text = text.replace(secret, HIDDEN)
+    text = IN_URL.sub(HIDDEN, SHAPES.sub(HIDDEN, text))
+    for folder in _homes():
+        text = re.sub(re.escape(folder) + r"(?=[/\\\s\"':,;)]|$)", "~", text)
+    return re.sub(r"(?<=/home/)[^/\s\"':]+|(?<=/Users/)[^/\s\"':]+|(?<=\\Users\\)[^\\\s\"':]+", HIDDEN, text)
+
+
+@lru_cache(maxsize=4)
+def _secrets(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    found = {value for name, value in environment if SECRET_NAME.search(name) and len(value) >= LEAST}
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def _homes() -> list[str]:
+    """The home folder as it is written and as it resolves; never the root."""
+    found = []
+    for name in ("HOME", "USERPROFILE"):
+        home = os.environ.get(name)
+        if home and len(home) > 2:
+            found += [home.rstrip("/\\"), str(Path(home).resolve())]
+    return sorted({home for home in found if len(home) > 2}, key=len, reverse=True)

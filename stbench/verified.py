@@ -1,0 +1,50 @@
+"""Which files were hashed before and have not been touched since: so that continuing a large run does not read it whole.
+
+A file counts as known while its size, its time of change and its inode are those of the last hashing. That finds every
+change made through the file system; bits that rot on the disk are found by `stbench check`, which reads everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+from stbench.files import write_bytes
+from stbench.keys import file_sha256
+
+FILE = ".verified.json"
+
+
+class Verified:
+    """Hashes of files below one folder, kept in `.verified.json` there; losing that file costs time and nothing else."""
+
+    def __init__(self, root: Path):
+        self.root, self._known, self._changed = root, dict[str, list[object]](), False
+        with contextlib.suppress(OSError, ValueError):
+            stored = json.loads((root / FILE).read_bytes())
+            self._known = {name: entry for name, entry in stored.items() if isinstance(entry, list) and len(entry) == 4}
+
+    def sha256(self, path: Path) -> str | None:
+        """sha256 of a file, read only if it was touched since it was last read; None if it is not there."""
+        try:
+            stat = path.stat()
+            name = path.relative_to(self.root).as_posix()
+        except OSError:
+            return None
+        except ValueError:
+            return file_sha256(path)
+        facts: list[object] = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        entry = self._known.get(name)
+        if entry is None or entry[:3] != facts:
+            entry = [*facts, file_sha256(path)] if path.is_file() else None
+            if entry is None:
+                return None
+            self._known[name], self._changed = entry, True
+        return str(entry[3])
+
+    def save(self) -> None:
+        """Write what was learned, if anything was."""
+        if self._changed:
+            write_bytes(self.root / FILE, json.dumps(self._known).encode())
+            self._changed = False
