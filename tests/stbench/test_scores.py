@@ -71,26 +71,6 @@ def test_the_interval_does_not_depend_on_order_and_lies_within_the_values(by_sto
     )
 
 
-def test_the_interval_is_that_of_a_plain_bootstrap_over_stories():
-    by_story = {"a": [0.1, 0.2], "b": [0.9], "c": [0.4, 0.5, 0.6]}
-    rng = np.random.default_rng(0)
-    means = []
-    for picks in rng.integers(0, 3, size=(2000, 3)):
-        means.append(np.mean(np.concatenate([list(by_story.values())[pick] for pick in picks])))
-    interval = cluster_interval(by_story)
-    assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
-
-
-def test_the_interval_covers_the_truth_about_as_often_as_it_says():
-    rng = np.random.default_rng(1)
-    hits = 0
-    for _ in range(200):
-        sample = {str(k): list(rng.normal(rng.normal(0, 1), 0.3, size=4)) for k in range(30)}
-        interval = cluster_interval(sample, resamples=300)
-        hits += interval.low <= 0 <= interval.high
-    assert 0.88 <= hits / 200 <= 0.99
-
-
 def test_paired_changes_are_by_story_and_shot():
     base = [row("a", "1", 0.1), row("a", "2", 0.2), row("b", "1", 0.3), row("c", "1", None)]
     new = [row("a", "1", 0.2), row("b", "1", 0.5), row("c", "1", 0.9), row("a", "2", None)]
