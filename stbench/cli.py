@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from stbench.commands import fetch as fetch_command
+from stbench.commands import protocol as protocol_command
 from stbench.commands import verify as verify_command
 from stbench.errors import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_OK, EXIT_PARTIAL, EXIT_USAGE, UserError
 
@@ -196,6 +197,7 @@ def suite_generate(
 
 verify_command.register(app)
 fetch_command.register(app)
+protocol_command.register(app)
 
 
 def _end(outcome: Any, json: bool) -> NoReturn:

@@ -34,15 +34,29 @@ SCORERS.add("metrics", "metrics.scoring:score_run")
 REPORTERS: Registry[Callable[[list[RunFolder], Path], Any]] = Registry("reporter")
 REPORTERS.add("reports", "reports.report:write_report")
 
+COMPARERS: Registry[Callable[[list[RunFolder]], Any]] = Registry("comparer")
+COMPARERS.add("reports", "reports.compare:compare_runs")
+COMPARERS.add("terminal", "reports.comparison_text:print_comparison")
+
 
 PROTOCOLS = "metrics.protocols"
 
 
 def check_protocol(name: str) -> None:
     """Refuse an unknown protocol before an hour is spent; the `UserError` has the nearest name."""
+    _protocols().target(name)
+
+
+def get_protocol(name: str) -> Any:
+    """A protocol (`metrics.protocols.Protocol`): its metrics, its choices, and `caption()` for a table; UserError for an unknown name."""
+    return _protocols().get(name)
+
+
+def _protocols() -> Registry[Any]:
     import importlib
 
-    importlib.import_module(PROTOCOLS).PROTOCOLS.target(name)
+    registry: Registry[Any] = importlib.import_module(PROTOCOLS).PROTOCOLS
+    return registry
 
 
 def score_folder(run: RunFolder, *, protocol: str, device: str, progress: Progress | None) -> list[Score]:

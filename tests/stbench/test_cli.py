@@ -156,6 +156,7 @@ def test_the_command_line_has_exactly_these_flags():
         ],
         "score": ["--device", "--json", "--protocol", "run"],
         "fetch": ["--into", "--json", "--mode", "--part", "--yes", "model"],
+        "protocol": ["--json", "name"],
         "verify": ["--attention", "--device", "--dtype", "--json", "folder"],
         "report": ["--json", "--out", "runs"],
         "check": ["--json", "run"],
