@@ -41,6 +41,7 @@ RunArgument = Annotated[Path, typer.Argument(help="A run folder.", show_default=
         "stbench run --method storymem",
         "stbench run --method storymem --suite my-story.json --out runs/mine",
         "stbench run --method storymem --set memory.size=0 --seed 7",
+        "stbench run --method storymem --reference hero.png --reference house.png",
         "stbench run --method storymem --suite world --json > result.json",
     )
 )
@@ -51,6 +52,9 @@ def run(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the run; each shot derives its own.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/<method>-<suite>-<model>-s<seed>")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the method; may be repeated.")] = None,
+    reference: Annotated[
+        list[str] | None, typer.Option(metavar="IMAGE", help="A picture that memory starts with; may be repeated.", show_default=False)
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N stories.", show_default=False)] = None,
     device: DeviceOption = "auto",
     protocol: Annotated[str, typer.Option(help="Protocol to score under; see `stbench list protocols`.")] = "world",
@@ -73,6 +77,7 @@ def run(
         model=model,
         seed=seed,
         options=parse_options(set_ or []),
+        references=tuple(reference or ()),
         protocol=protocol,
         out=out,
         limit=limit,

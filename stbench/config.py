@@ -32,6 +32,7 @@ class RunConfig:
     seed: int = field(metadata=IDENTITY, default=0)
     options: Mapping[str, str] = field(metadata=IDENTITY, default_factory=dict)
     protocol: str = field(metadata=IDENTITY, default=DEFAULT_PROTOCOL)
+    references: tuple[str, ...] = field(metadata=IDENTITY, default=())  # pictures that the memory of every story starts with
     out: Path | None = field(default=None, metadata=RUNTIME)
     limit: int | None = field(default=None, metadata=RUNTIME)  # which stories, not how they look
     device: str = field(default="auto", metadata=RUNTIME)
@@ -52,6 +53,8 @@ class RunConfig:
                 words += [f"--{name.replace('_', '-')}", str(value)]
         for key, value in self.options.items():
             words += ["--set", f"{key}={value}"]
+        for name in self.references:
+            words += ["--reference", name]
         words += ["--device", self.device] if self.device != "auto" else []
         words += ["--no-score"] if not self.score else []
         words += ["--verify"] if self.verify else []

@@ -19,7 +19,7 @@ from stbench.files import write_json
 from stbench.keys import digest
 from stbench.methods import METHODS
 from stbench.store import RunFolder
-from stbench.suites import load_suite
+from stbench.suites import load_suite, with_references
 from stbench.verified import Verified
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _mark(config: RunConfig) -> str | None:
     if config.model != EMBEDDED or target.partition(".")[0] not in PACKAGES:
         return None
     asked = {name: value for name, value in asdict(config).items() if RunConfig.__dataclass_fields__[name].metadata == IDENTITY}
-    suite = load_suite(config.suite)
+    suite = with_references(load_suite(config.suite), config.references)
     return digest({"asked": asked, "suite": suite.digest, "limit": config.limit, "program": _program()})
 
 

@@ -2,8 +2,8 @@
 
 `shot_key(k) = H(schema, identity of the method, head of the story, shot k, seed of shot k, shot_key(k-1))`. The chain is
 what makes resume safe: when the prompt of shot 3 changes, the keys of shots 3, 4, … change and those of 1 and 2 do not.
-The head of the story is its id, name, overview and extra fields: the request that a method gets holds these, and the shots
-up to k, and nothing else (see `stbench.filming`).
+The head of the story is its id, name, overview, extra fields and reference pictures: the request that a method gets holds
+these, and the shots up to k, and nothing else (see `stbench.filming`).
 """
 
 from __future__ import annotations
@@ -55,11 +55,14 @@ def shot_key(*, identity: Mapping[str, Any], story: Story, shot: Shot, seed: int
         seed: The shot's own seed.
         previous: Key of the shot before it, None for the first.
     """
+    head: dict[str, Any] = {"id": story.id, "name": story.name, "overview": story.overview, "extra": dict(story.extra)}
+    if story.references:
+        head["references"] = [picture.sha256 for picture in story.references]
     return digest(
         {
             "schema": KEY_SCHEMA,
             "identity": dict(identity),
-            "story": {"id": story.id, "name": story.name, "overview": story.overview, "extra": dict(story.extra)},
+            "story": head,
             "shot": shot.to_json(),
             "seed": seed,
             "previous": previous,

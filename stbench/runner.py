@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from stbench.claim import claim, locked
 from stbench.config import RunConfig, default_out, resolve_device
-from stbench.errors import InvalidRunError
+from stbench.errors import InvalidRunError, UserError
 from stbench.executors.local import film_stories
 from stbench.files import remove_temporaries
 from stbench.filming import LazyMaker, StoryOutcome, Studio, film_story, reusable
@@ -23,14 +23,14 @@ from stbench.films import write_film
 from stbench.finished import FILE as STAMP
 from stbench.finished import finished, leave_stamp
 from stbench.journal import Journal
-from stbench.keys import canonical_json
+from stbench.keys import canonical_json, digest
 from stbench.manifest import Counts, Manifest, SuiteFact, versions
 from stbench.methods import METHODS, Method
 from stbench.repeat import in_words, measure
 from stbench.scores import Aggregate, aggregate
 from stbench.scoring import check_protocol, report_runs, score_folder
 from stbench.store import RunFolder
-from stbench.suites import Suite, load_suite
+from stbench.suites import Suite, load_suite, with_references
 from stbench.verified import Verified
 
 if TYPE_CHECKING:
@@ -90,11 +90,13 @@ def prepare(config: RunConfig) -> tuple[Method, Suite, Manifest, Path]:
     """Check everything that can be checked before a folder is touched or a model is loaded."""
     if config.score:
         check_protocol(config.protocol)
-    suite = load_suite(config.suite)
+    suite = with_references(load_suite(config.suite), config.references)
     whole = len(suite.stories)
     if config.limit is not None:
         suite = replace(suite, stories=suite.stories[: config.limit])
     method = METHODS.get(config.method).from_options(model=config.model, options=config.options)
+    if config.references and not getattr(method, "takes_references", False):
+        raise UserError(f"{config.method} takes no reference pictures", where="--reference", hint="leave it out, or use storymem")
     identity = dict(method.identity())
     canonical_json(identity)
     device = resolve_device(config.device)
@@ -115,7 +117,8 @@ def prepare(config: RunConfig) -> tuple[Method, Suite, Manifest, Path]:
         started=0.0,
         counts=Counts(stories=len(suite.stories), expected=suite.shots),
     )
-    hashed = manifest.identity_digest if config.options else None
+    pictures = [picture.sha256 for story in suite.stories[:1] for picture in story.references] if config.references else []
+    hashed = digest([manifest.identity_digest, *pictures]) if pictures else manifest.identity_digest if config.options else None
     out = config.out or default_out(method=config.method, suite=suite.name, model=config.model, seed=config.seed, identity_digest=hashed)
     return method, suite, manifest.model_copy(update={"name": out.resolve().name}), out
 
@@ -151,7 +154,7 @@ def run(config: RunConfig, display: Display, *, now: Callable[[], float] = time.
 
 def _nothing_to_do(config: RunConfig, display: Display) -> RunOutcome | None:
     """The outcome of a finished run, without loading anything; None where there is something to do, or where it is not certain."""
-    if config.options and config.out is None:  # the folder's name needs the method's identity
+    if (config.options or config.references) and config.out is None:  # the folder's name needs the method's identity
         return None
     out = config.out or default_out(
         method=config.method, suite=_suite_name(config), model=config.model, seed=config.seed, identity_digest=None

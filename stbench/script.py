@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, model_validator
 
+from stbench.references import MAX_REFERENCES
+
 MAX_SHOTS = 10_000
 
 FIELD_HELP: dict[str, tuple[str, str]] = {  # field → (what it holds, what one entry is)
@@ -20,6 +22,7 @@ FIELD_HELP: dict[str, tuple[str, str]] = {  # field → (what it holds, what one
     "video_prompts": ("a list of at least one prompt", "a prompt, as a string"),
     "first_frame_prompt": ("a list of prompts, one per shot", "a prompt, as a string"),
     "cut": ("a list of true/false, one per shot", "true or false"),
+    "references": ("a list of at most 64 file names of pictures", "the file name of a picture in the script's folder"),
     "truth": ("a list of objects, one per shot", "an object"),
 }
 
@@ -75,6 +78,7 @@ class Script(BaseModel):
     story_name: StrictStr
     story_overview: StrictStr = ""
     scenes: Annotated[list[Scene], Field(min_length=1)]
+    references: Annotated[list[StrictStr], Field(max_length=MAX_REFERENCES)] | None = None
 
     @model_validator(mode="after")
     def _distinct_scenes(self) -> Script:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stbench.errors import UserError
+from stbench.references import Reference, references_of_script
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -62,6 +63,7 @@ class Story:
     overview: str
     shots: tuple[Shot, ...]
     extra: Mapping[str, Any] = field(default_factory=dict)
+    references: tuple[Reference, ...] = ()  # pictures that memory starts with
 
     @property
     def cuts(self) -> int:
@@ -70,13 +72,21 @@ class Story:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able dict, the inverse of `from_json`; kept verbatim in a run's manifest."""
-        return asdict(self) | {"shots": [shot.to_json() for shot in self.shots]}
+        data = asdict(self) | {"shots": [shot.to_json() for shot in self.shots]}
+        del data["references"]
+        return data | ({"references": [picture.to_json() for picture in self.references]} if self.references else {})
+
+    def content(self) -> dict[str, Any]:
+        """`to_json` without where its pictures lie: what digests are made of."""
+        return self.to_json() | ({"references": [picture.sha256 for picture in self.references]} if self.references else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Story:
         """Read what `to_json` wrote."""
         shots = tuple(Shot.from_json(shot) for shot in data["shots"])
-        return cls(id=data["id"], name=data["name"], overview=data["overview"], shots=shots, extra=dict(data.get("extra", {})))
+        pictures = tuple(Reference.from_json(picture) for picture in data.get("references", ()))
+        extra = dict(data.get("extra", {}))
+        return cls(id=data["id"], name=data["name"], overview=data["overview"], shots=shots, extra=extra, references=pictures)
 
 
 def safe_id(text: str) -> str:
@@ -99,7 +109,7 @@ def load_story(path: Path | str) -> Story:
         UserError: Missing, too large, not JSON, or not a script; the line says what was found and what was expected.
     """
     path = Path(path)
-    return parse_story(read_json(path), source=str(path), id=safe_id(path.stem))
+    return parse_story(read_json(path), source=str(path), id=safe_id(path.stem), folder=path.parent)
 
 
 def read_json(path: Path) -> Any:
@@ -132,13 +142,14 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def parse_story(data: Any, *, source: str, id: str) -> Story:
+def parse_story(data: Any, *, source: str, id: str, folder: Path | None = None) -> Story:
     """Turn a script's JSON data into a `Story`.
 
     Args:
         data: What `json.loads` returned.
         source: Where it came from, for error messages.
         id: Id of the story; sanitised here again, so that it never becomes a path.
+        folder: Where the pictures of its `references` are; by default the working folder.
 
     Raises:
         UserError: The data is not a script.
@@ -172,7 +183,8 @@ def parse_story(data: Any, *, source: str, id: str) -> Story:
     if not shots[0].cut:
         raise UserError("found false", where=f"{source}: scenes[0].cut[0]", expected="true: the first shot has none before it to continue")
     name = script.story_name if script.story_name is not None else id
-    return Story(id=safe_id(id), name=name, overview=script.story_overview, shots=tuple(shots), extra=_extra(script))
+    pictures = references_of_script(script.references or (), folder=folder or Path(), source=source)
+    return Story(id=safe_id(id), name=name, overview=script.story_overview, shots=tuple(shots), extra=_extra(script), references=pictures)
 
 
 def _extra(script: BaseModel) -> dict[str, Any]:

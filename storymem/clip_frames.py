@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ class ClipFrames:
 
     def __init__(self, model: Any):
         self._model = model
+        self._text: tuple[Any, Any] | None = None  # tokenizer and text tower, loaded when first needed
 
     @classmethod
     def load(cls, device: str) -> ClipFrames:
@@ -87,6 +88,22 @@ class ClipFrames:
     def encode_memory(self, frames: np.ndarray) -> np.ndarray:
         """Images that stand in memory, to compare new keyframes with: as `encode_frames`, without the first resize."""
         return self._encode(frames, first=lambda batch: batch)
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """N texts → (N, 512) float32 of length 1; what is beyond CLIP's 77 tokens is not read."""
+        if self._text is None:
+            from transformers import CLIPTextModelWithProjection, CLIPTokenizerFast
+
+            tokenizer = CLIPTokenizerFast.from_pretrained(_folder(), local_files_only=True)
+            tower = CLIPTextModelWithProjection.from_pretrained(_folder(), local_files_only=True, use_safetensors=_safetensors(_folder()))
+            self._text = tokenizer, tower.to(self._model.device).eval().requires_grad_(False)
+        tokenizer, tower = self._text
+        rows = []
+        for text in texts:  # one by one: a text's vector does not depend on the others
+            tokens = tokenizer([text], truncation=True, return_tensors="pt").to(tower.device)
+            rows.append(functional.normalize(tower(**tokens).text_embeds.float(), dim=-1)[0].cpu().numpy())
+        return np.stack(rows).astype(np.float32)
 
     @torch.no_grad()
     def _encode(self, frames: np.ndarray, *, first: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:

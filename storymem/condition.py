@@ -16,6 +16,7 @@ Shapes: B batch, C channels, F video frames, f latent frames, M memory frames, T
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -141,6 +142,19 @@ def to_model_range(images_FHWC: torch.Tensor) -> torch.Tensor:
 def resize(images_FCHW: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Bicubic, no antialias, no clamp: as published, and the identity when the size is right already."""
     return functional.interpolate(images_FCHW, size=(height, width), mode="bicubic", align_corners=False, antialias=False)
+
+
+def crop_to_aspect(images_FHWC: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The middle of pictures (F, H', W', 3) with the shape of `height` to `width`, so that a resize does not distort.
+
+    Example:
+        >>> crop_to_aspect(np.zeros((1, 100, 100, 3), np.uint8), 48, 80).shape
+        (1, 60, 100, 3)
+    """
+    rows, columns = images_FHWC.shape[1:3]
+    kept_rows, kept_columns = min(rows, round(columns * height / width)), min(columns, round(rows * width / height))
+    top, left = (rows - kept_rows) // 2, (columns - kept_columns) // 2
+    return images_FHWC[:, top : top + max(kept_rows, 1), left : left + max(kept_columns, 1)]
 
 
 def fit_area(height: int, width: int, max_area: int, *, spatial_stride: int = 8, patch: int = 2) -> tuple[int, int]:

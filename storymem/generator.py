@@ -39,6 +39,7 @@ class Take:
     known: np.ndarray | None = None  # (k, H, W, 3) uint8: first frame (k = 1) or motion frames (k = 5)
     variant: Variant = "paper"
     stride: int = STRIDE
+    size: tuple[int, int] | None = None  # height and width in pixels; None: the profile's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +113,15 @@ class Generator:
             for prompt in fresh:
                 self._texts[prompt] = text.embed(self.tokenizer, self.text_encoder, [prompt], self.profile.text_length)[0]
 
-    def encode_image(self, image: np.ndarray) -> torch.Tensor:
+    def encode_image(self, image: np.ndarray, *, size: tuple[int, int] | None = None, variant: Variant = "paper") -> torch.Tensor:
         """A memory image (H', W', 3) uint8 of any size → (1, 16, 1, h, w)."""
-        return self.latents.encode_images(self._fit(image[None]))
+        return self.latents.encode_images(self._fit(image[None], size or self.size, variant))
 
-    def _fit(self, images: np.ndarray) -> torch.Tensor:
-        return condition.resize(condition.to_model_range(torch.from_numpy(images)), *self.size)
+    def _fit(self, images: np.ndarray, size: tuple[int, int], variant: Variant) -> torch.Tensor:
+        """Pictures (k, H', W', 3) at the size of the video: the paper variant crops what a resize would distort."""
+        if variant == "paper":
+            images = condition.crop_to_aspect(images, *size)
+        return condition.resize(condition.to_model_range(torch.from_numpy(np.ascontiguousarray(images))), *size)
 
     def take(self, take: Take) -> Clip:
         """Make one clip."""
@@ -146,7 +150,7 @@ class Generator:
 
     def _condition(self, take: Take, from_text: bool) -> tuple[torch.Tensor | None, tuple[int, int, int, int]]:
         """Condition channels (None for a transformer without them) and the shape of the noise."""
-        height, width = self.size
+        height, width = size = take.size or self.size
         stride, frames = self.latents.spatial_stride, self.profile.frames
         memory_count = 0 if take.memory is None else take.memory.shape[2]
         channels = condition.LATENT_CHANNELS
@@ -157,9 +161,9 @@ class Generator:
         given = conditioning.channels(
             self.latents,
             frames=frames,
-            size=self.size,
+            size=size,
             memory=None if take.memory is None else take.memory[0],
-            known=None if take.known is None else self._fit(take.known),
+            known=None if take.known is None else self._fit(take.known, size, take.variant),
             lost=take.known is not None and conditioning.first_is_lost(take.variant, len(take.known)),
         )
         return given, shape

@@ -2,12 +2,13 @@
 
 p(shot i) depends on its prompt and on memory m(i-1); memory grows by the keyframes of each finished shot. The first shot
 (or any shot with nothing in memory) is text-to-video; a shot after a cut is M2V; a shot that continues the previous one is
-MI2V: memory and the last frame of the previous shot, which is dropped from the output. Source: arXiv 2512.19539.
+MI2V: memory and the last frame of the previous shot, which is dropped from the output. A story with reference pictures starts
+with these in memory, in front of its keyframes (MR2V). Source: arXiv 2512.19539.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import torch
 from stbench.encoders import ENCODERS, FrameEncoder, QualityModel
 from stbench.methods import ShotRequest, ShotResult
 from stbench.story import Story
-from storymem import keyframes, memory, text
+from storymem import condition, keyframes, memory, text
 from storymem.checkpoints import folder_digest, load_tokenizer
 from storymem.generator import Generator, Stopwatch, Take
 from storymem.images import read_image
@@ -29,14 +30,16 @@ from storymem.quality import QUALITY
 
 ENCODERS.add("clip-vit-b-32", "storymem.clip_frames:ClipFrames")
 VERSION = 1  # raise when the same options could give other pixels
+REFERENCE = "reference"  # stands where the id of a shot would
+Rank = Callable[[str, Sequence[Path]], Sequence[float]]  # similarity of a prompt to pictures
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a shot is made from."""
 
-    mode: str  # t2v, i2v, m2v, mi2v, mm2v
-    memory: tuple[tuple[str, int, Path], ...]  # shot id, number of the keyframe in its shot, file
+    mode: str  # t2v, i2v, v2v, mr2v, m2v, mi2v, mm2v
+    memory: tuple[tuple[str, int, Path], ...]  # shot id (or "reference"), number of the keyframe in its shot, file
     known: tuple[Path, ...]  # first frame or motion frames
 
 
@@ -49,6 +52,7 @@ class StoryMem:
     """
 
     name = "storymem"
+    takes_references = True
 
     def __init__(self, model: Model, options: MemoryOptions):
         self.model, self.options = model, options
@@ -64,8 +68,10 @@ class StoryMem:
         profile = self.model.profile
         encoder: Any = ENCODERS.get(profile.keyframe_encoder)
         quality = QUALITY.get(profile.quality)
+        prompts: Any = ENCODERS.get(profile.prompt_encoder) if self.options.memory_policy == "prompt" else None
         return {
             **base_identity(self.name, VERSION, self.model, memory=True),
+            **({} if prompts is None else {"prompt_encoder": {"id": profile.prompt_encoder, "digest": prompts.digest()}}),
             "options": self.options.resolved(),
             "keyframe_encoder": {"id": profile.keyframe_encoder, "digest": encoder.digest()},
             "quality": {"id": profile.quality, "digest": quality.digest(), "threshold": profile.quality_threshold},
@@ -90,15 +96,42 @@ class StoryMem:
         profile = self.model.profile
         encoder: Any = ENCODERS.get(profile.keyframe_encoder)
         quality = QUALITY.get(profile.quality)
-        yield StoryMemShots(Generator(self.model, device), encoder.load(device), quality.load(device), self.options)
+        prompts: Any = ENCODERS.get(profile.prompt_encoder) if self.options.memory_policy == "prompt" else None
+        ranker = None if prompts is None else PromptRank(prompts.load(device))
+        yield StoryMemShots(Generator(self.model, device), encoder.load(device), quality.load(device), self.options, ranker)
+
+
+class PromptRank:
+    """How much pictures resemble a prompt, by an encoder of frames and texts; each picture and text is encoded once.
+
+    Args:
+        encoder: A `stbench.encoders.FrameEncoder` that is a `TextEncoder` too.
+    """
+
+    def __init__(self, encoder: Any):
+        self._encoder = encoder
+        self._pictures: dict[tuple[Path, int], np.ndarray] = {}
+        self._texts: dict[str, np.ndarray] = {}
+
+    def __call__(self, prompt: str, pictures: Sequence[Path]) -> list[float]:
+        """Cosine of the prompt to each picture."""
+        if prompt not in self._texts:
+            self._texts[prompt] = self._encoder.encode_texts([prompt])
+        for path in pictures:
+            if _file_key(path) not in self._pictures:
+                self._pictures[_file_key(path)] = self._encoder.encode_frames(read_image(path)[None])[0]
+        rows = [self._pictures[_file_key(path)] for path in pictures]
+        return keyframes.cosine(self._texts[prompt], np.stack(rows))[0].tolist() if rows else []
 
 
 class StoryMemShots:
     """StoryMem with its models loaded; caches per keyframe file, never per story."""
 
-    def __init__(self, generator: Generator, encoder: FrameEncoder, quality: QualityModel, options: MemoryOptions):
-        self.generator, self.encoder, self.quality, self.options = generator, encoder, quality, options
-        self._latents: dict[tuple[Path, int], torch.Tensor] = {}
+    def __init__(
+        self, generator: Generator, encoder: FrameEncoder, quality: QualityModel, options: MemoryOptions, rank: Rank | None = None
+    ):
+        self.generator, self.encoder, self.quality, self.options, self.rank = generator, encoder, quality, options, rank
+        self._latents: dict[tuple[Path, int, tuple[int, int]], torch.Tensor] = {}
         self._embeddings: dict[tuple[Path, int], np.ndarray] = {}
 
     def shot(self, request: ShotRequest) -> ShotResult:
@@ -106,9 +139,10 @@ class StoryMemShots:
         watch = Stopwatch()
         with watch.time("text_encode"):
             self.generator.prepare_texts([shot.prompt for shot in request.story.shots])
-        plan = plan_shot(request, self.options)
+        plan = plan_shot(request, self.options, self.rank)
+        size = self._size(plan)
         with watch.time("memory_encode", memory=len(plan.memory)):
-            latents = [self._latent(path) for _, _, path in plan.memory]
+            latents = [self._latent(path, size) for _, _, path in plan.memory]
         known = np.stack([read_image(path) for path in plan.known]) if plan.known else None
         take = Take(
             prompt=request.shot.prompt,
@@ -118,6 +152,7 @@ class StoryMemShots:
             known=known,
             variant=self.options.variant,
             stride=self.options.positions_stride,
+            size=size,
         )
         clip = self.generator.take(take)
         frames = clip.frames[len(plan.known) :]
@@ -156,10 +191,18 @@ class StoryMemShots:
         new = keyframes.new_to_memory(embeddings[list(search.indices)], known, threshold=chosen.keyframes_threshold)
         return [search.indices[row] for row in new], search
 
-    def _latent(self, path: Path) -> torch.Tensor:
-        key = _file_key(path)
+    def _size(self, plan: Plan) -> tuple[int, int]:
+        """Height and width of a shot. In the first release the first memory picture decides them, within the profile's area."""
+        height, width = self.generator.size
+        if self.options.variant == "paper" or not plan.memory:
+            return height, width
+        rows, columns, _ = read_image(plan.memory[0][2]).shape
+        return (height, width) if (rows, columns) == (height, width) else condition.fit_area(rows, columns, height * width)
+
+    def _latent(self, path: Path, size: tuple[int, int]) -> torch.Tensor:
+        key = (*_file_key(path), size)
         if key not in self._latents:
-            self._latents[key] = self.generator.encode_image(read_image(path))
+            self._latents[key] = self.generator.encode_image(read_image(path), size=size, variant=self.options.variant)
         return self._latents[key]
 
     def _embedding(self, path: Path) -> np.ndarray:
@@ -170,17 +213,32 @@ class StoryMemShots:
         return self._embeddings[key]
 
 
-def plan_shot(request: ShotRequest, options: MemoryOptions) -> Plan:
-    """Which memory and which known frames a shot gets."""
-    bank = [(finished.shot.id, number, path) for finished in request.finished for number, path in enumerate(finished.keyframes)]
-    chosen = memory.select(len(bank), size=options.memory_size, sink=options.memory_sink, variant=options.variant)
-    if options.memory_size == 0:
-        chosen = []
+def plan_shot(request: ShotRequest, options: MemoryOptions, rank: Rank | None = None) -> Plan:
+    """Which memory and which known frames a shot gets.
+
+    Args:
+        request: The shot.
+        options: Capacity, sink, policy, variant.
+        rank: Similarity of the prompt to pictures, for the policy "prompt".
+    """
+    bank = [(REFERENCE, number, picture.path) for number, picture in enumerate(request.story.references)]
+    bank += [(finished.shot.id, number, path) for finished in request.finished for number, path in enumerate(finished.keyframes)]
     known = _known(request, options.mode)
-    kind = {0: "", 1: "i"}.get(len(known), "m")
-    letters = ("m" if chosen else "") + kind
-    mode = f"{letters}2v" if letters else "t2v"
-    return Plan(mode=mode, memory=tuple(bank[index] for index in chosen), known=known)
+    memory_of_shot = tuple(bank[index] for index in _select(bank, request, options, rank))
+    only_references = bool(memory_of_shot) and all(shot == REFERENCE for shot, _, _ in memory_of_shot)
+    kind = {0: "r" if only_references else "", 1: "i"}.get(len(known), "m" if memory_of_shot else "v")
+    letters = ("m" if memory_of_shot else "") + kind
+    return Plan(mode=f"{letters or 't'}2v", memory=memory_of_shot, known=known)
+
+
+def _select(bank: Sequence[tuple[str, int, Path]], request: ShotRequest, options: MemoryOptions, rank: Rank | None) -> list[int]:
+    """Indices of the bank, oldest first. A capacity of 0 is no memory in every variant."""
+    size, sink = options.memory_size, options.memory_sink
+    if size == 0:
+        return []
+    if rank is not None and len(bank) > size:
+        return memory.select_by_prompt(rank(request.shot.prompt, [path for _, _, path in bank]), size=size, sink=sink)
+    return memory.select(len(bank), size=size, sink=sink, variant=options.variant)
 
 
 def _known(request: ShotRequest, mode: str) -> tuple[Path, ...]:
@@ -194,7 +252,7 @@ def base_identity(method: str, version: int, model: Model, *, memory: bool) -> d
     """Name, version, profile and weights, the same for every method on a Wan model."""
     parts = model.weight_parts(memory=memory)
     digests = [folder_digest(folder, names) for folder, names in parts.items()]
-    drop = {"m2v", "t2v", "lora", "about", "licence", "offload"}
+    drop = {"m2v", "t2v", "lora", "about", "licence", "offload", "prompt_encoder"}
     return {
         "method": method,
         "version": version,

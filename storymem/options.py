@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from stbench.errors import UserError
 from storymem.denoise import Sampling, Solver
@@ -54,16 +54,26 @@ class SamplingOptions(BaseModel):
 
 
 class MemoryOptions(SamplingOptions):
-    """Options of StoryMem."""
+    """Options of StoryMem.
+
+    `memory.policy`: "recency" keeps the sink and the most recent keyframes, as published; "prompt" keeps the sink and those that
+    resemble the shot's prompt most.
+    """
 
     variant: Variant = "paper"
     mode: Mode = "auto"  # auto: MI2V where a shot continues the previous one, else M2V
     memory_size: int = Field(alias="memory.size", ge=0)
     memory_sink: int = Field(alias="memory.sink", ge=0)
-    memory_policy: Literal["recency"] = Field(default="recency", alias="memory.policy")
+    memory_policy: Literal["recency", "prompt"] = Field(default="recency", alias="memory.policy")
     keyframes_max: int = Field(alias="keyframes.max", ge=1)
     keyframes_threshold: float = Field(alias="keyframes.threshold", ge=-1, le=1)
     positions_stride: int = Field(alias="positions.stride", ge=1)
+
+    @model_validator(mode="after")
+    def _published_policy(self) -> Self:
+        if self.memory_policy == "prompt" and self.variant == "release-2025-12":
+            raise ValueError("the first release knows recency only; use variant=paper for memory.policy=prompt")
+        return self
 
 
 T = TypeVar("T", bound=SamplingOptions)
@@ -94,5 +104,6 @@ def parse(kind: type[T], options: Mapping[str, str], profile: Profile) -> T:
         return kind.model_validate(defaults | dict(options))
     except ValidationError as error:
         first = error.errors()[0]
-        key = str(first["loc"][0])
-        raise UserError(f"{key} = {options.get(key)!r}: {first['msg']}", where="--set") from error
+        message = first["msg"].removeprefix("Value error, ")
+        key = str(first["loc"][0]) if first["loc"] else ""
+        raise UserError(f"{key} = {options.get(key)!r}: {message}" if key else message, where="--set") from error

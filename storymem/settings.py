@@ -57,6 +57,7 @@ class Profile(BaseModel):
     keyframes_max: int = Field(default=3, gt=0)
     keyframes_threshold: float = 0.9
     keyframe_encoder: str = "world-dino"
+    prompt_encoder: str = "world-clip"  # of pictures and texts, for memory.policy=prompt
     quality: str = "contrast"
     quality_threshold: float = 0.0
 
@@ -101,6 +102,7 @@ WAN = Profile(
     dtype="bfloat16",
     offload=True,
     keyframe_encoder="clip-vit-b-32",
+    prompt_encoder="clip-vit-b-32",
     quality="contrast",
     quality_threshold=3.0,
 )

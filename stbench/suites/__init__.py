@@ -8,11 +8,13 @@ version is "user", its digest is computed.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stbench.errors import UserError
+from stbench.references import references_of_option
 from stbench.story import Story, load_story, read_json, safe_id
 
 BUNDLED = Path(__file__).parent
@@ -138,8 +140,17 @@ def _refuse_duplicates(stories: tuple[Story, ...], files: list[Path]) -> None:
         seen[key] = file
 
 
+def with_references(suite: Suite, names: Sequence[str]) -> Suite:
+    """The suite with these pictures in front of those that its scripts name; unchanged without names."""
+    if not names:
+        return suite
+    pictures = references_of_option(names)
+    stories = tuple(replace(story, references=(*pictures, *story.references)) for story in suite.stories)
+    return replace(suite, stories=stories, digest=stories_digest(stories))
+
+
 def stories_digest(stories: tuple[Story, ...]) -> str:
     """sha256 over the parsed stories in order, so that formatting of the files does not matter."""
     from stbench.keys import digest
 
-    return digest([story.to_json() for story in stories])
+    return digest([story.content() for story in stories])

@@ -146,6 +146,7 @@ def test_the_command_line_has_exactly_these_flags():
             "--on-error",
             "--out",
             "--protocol",
+            "--reference",
             "--repeat",
             "--retries",
             "--score",

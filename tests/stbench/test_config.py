@@ -17,6 +17,7 @@ def test_every_setting_is_marked_identity_or_runtime():
         "seed",
         "options",
         "protocol",
+        "references",
     }
     assert [f.name for f in fields(RunConfig) if f.metadata.get("role") not in ("identity", "runtime")] == []
 

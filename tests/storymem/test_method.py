@@ -160,7 +160,7 @@ def test_notes_say_which_share_of_the_words_is_known(tiny_model: Path) -> None:
         ({"variant": "papper"}, "variant = 'papper'"),
         ({"guidance": "much"}, "guidance"),
         ({"steps": "0"}, "steps"),
-        ({"memory.policy": "prompt"}, "recency"),
+        ({"memory.policy": "promt"}, "recency"),
     ],
 )
 def test_bad_options_are_refused_with_the_key(tiny_model: Path, options: dict[str, str], message: str) -> None:

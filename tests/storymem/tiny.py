@@ -43,7 +43,8 @@ class Thumbnail:
         return "thumbnail-1"
 
     def encode_frames(self, frames: np.ndarray) -> np.ndarray:
-        grid = frames[:, ::4, ::4].reshape(len(frames), -1).astype(np.float32) - 128
+        rows, columns = np.arange(4) * frames.shape[1] // 4, np.arange(8) * frames.shape[2] // 8
+        grid = frames[:, rows][:, :, columns].reshape(len(frames), -1).astype(np.float32) - 128
         return grid / np.maximum(np.linalg.norm(grid, axis=1, keepdims=True), 1e-6)
 
 
