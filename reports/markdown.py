@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from reports.tables import RunScores, interval_text, metric_keys, paired_changes, value_text
+from reports.comparison import LEGEND, Comparison
+from reports.tables import RunScores, interval_text, metric_keys, p_text, short_digests, value_text
 from stbench.scores import Aggregate
-from stbench.stats import PairedChange
 
 ARROWS = {True: " ↑", False: " ↓", None: ""}
-PAIRED_LEGEND = (
-    "Paired by story and shot; the interval resamples stories. `+` better, `-` worse, `~` the interval includes zero or there is none, "
-    "`x` not comparable, blank: neither direction is better."
+PAIRED_NOTE = (
+    "Paired by story, shot and seed; the interval resamples stories; p: signs of whole stories flipped, Holm-corrected over all rows; "
+    "g: Hedges; W/T/L: stories won, tied, lost."
 )
 
 
-def table_page(runs: Sequence[RunScores]) -> str:
+def table_page(runs: Sequence[RunScores], comparison: Comparison | None) -> str:
     """The whole page; sections without content are left out."""
     parts = [
         "# Scores",
@@ -24,8 +23,8 @@ def table_page(runs: Sequence[RunScores]) -> str:
         _section("Methods", paper_table(runs), "Means over what was scored; the best of several methods is bold."),
         _section("Metrics", metric_table(runs), "Mean (95% interval, stories resampled), and n scored of n expected."),
     ]
-    if len(runs) > 1:
-        parts.append(_section(f"Change against {_escape(runs[0].title)}", _paired_table(runs), PAIRED_LEGEND))
+    if comparison:
+        parts.append(_section(f"Change against {_escape(comparison.base.title)}", paired_table(comparison), paired_note(comparison)))
     parts.append(_section("Not scored", _reasons_table(runs), ""))
     parts.append(_section("Not comparable", _warnings(runs), ""))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -85,17 +84,6 @@ def same_stories(runs: Sequence[RunScores]) -> bool:
     return all(run.run.stories == runs[0].run.stories for run in runs)
 
 
-def mark(change: PairedChange, higher_is_better: bool | None) -> str:
-    """One sign for a change, as the legend explains it."""
-    if change.reason is not None or change.mean is None:
-        return "x"
-    if not change.significant:
-        return "~"
-    if higher_is_better is None:
-        return ""
-    return "+" if (change.mean > 0) == higher_is_better else "-"
-
-
 def _runs_table(runs: Sequence[RunScores]) -> str:
     rows = []
     for run in runs:
@@ -114,17 +102,25 @@ def _cells(line: Aggregate | None, *, bold: bool) -> list[str]:
     return [mean if span == "–" else f"{mean} ({span})", f"{line.n_scored}/{line.n_expected}"]
 
 
-def _paired_table(runs: Sequence[RunScores]) -> str:
+def paired_table(comparison: Comparison) -> str:
+    """One row per arm and metric, with its mark; "" without rows."""
     rows = []
-    for base, new, metric, change in paired_changes(runs):
-        line = next(line for line in (*base.lines, *new.lines) if line.metric == metric)
-        if change.reason is not None:
-            rows.append([_escape(new.title), f"`{metric}`", "x", "–", _escape(_short_digests(change.reason)), "0"])
+    for row in comparison.rows:
+        c = row.change
+        cells = [_escape(row.arm), f"`{row.metric}`", f"`{row.mark}`" if row.mark else ""]
+        if c.reason is not None:
+            rows.append([*cells, "–", _escape(short_digests(c.reason)), "–", "–", "–", "0"])
             continue
-        size = value_text(change.mean, line.unit, signed=True)
-        span = interval_text(change.low, change.high, line.unit, signed=True)
-        rows.append([_escape(new.title), f"`{metric}`", mark(change, line.higher_is_better), size, span, str(change.n)])
-    return _table(["method", "metric", "", "change", "95% interval", "pairs"], rows) if rows else ""
+        size, span = value_text(c.mean, row.unit, signed=True), interval_text(c.low, c.high, row.unit, signed=True)
+        effect = "–" if c.effect is None else f"{c.effect:+.2f}"
+        rows.append([*cells, size, span, p_text(row.p_holm), effect, "/".join(str(n) for n in row.win_tie_loss), str(c.n)])
+    return _table(["method", "metric", "", "change", "95% interval", "p", "g", "W/T/L", "pairs"], rows) if rows else ""
+
+
+def paired_note(comparison: Comparison) -> str:
+    """What the columns are, the legend of the marks, and what a reader must know first."""
+    legend = ", ".join(f"`{sign}` {meaning}" for sign, meaning in LEGEND)
+    return "\n".join([f"{PAIRED_NOTE} Marks: {legend}.", *(f"\n- {_escape(line)}" for line in comparison.flags)])
 
 
 def _reasons_table(runs: Sequence[RunScores]) -> str:
@@ -168,10 +164,6 @@ def _section(title: str, body: str, note: str) -> str:
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     rule = "|" + "|".join("---" for _ in heads) + "|"
     return "\n".join(["| " + " | ".join(heads) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows)])
-
-
-def _short_digests(text: str) -> str:
-    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1…", text)
 
 
 def _escape(text: str) -> str:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reports.comparison import compare_if_possible, comparison_frame
 from reports.markdown import table_page
 from reports.runs import FilmReader, label
 from reports.sheets import contact_sheet
 from reports.side_by_side import side_by_side, strip
-from reports.tables import paired_frame, read_scores, scores_frame, summary_frame
+from reports.tables import read_scores, scores_frame, summary_frame
 from reports.views import titles_of
 from stbench.errors import UserError
 from stbench.files import write_bytes
@@ -47,17 +48,18 @@ def write_report(runs: Sequence[RunFolder], out: Path, *, progress: Progress | N
         UserError: No run is given, or one is given twice.
         SaveError: The disk refused.
     """
-    _check(runs)
+    check_runs(runs)
     say = progress or (lambda line: None)
     titles = titles_of([label(run) for run in runs])
     rows = read_scores(runs, titles)
+    comparison = compare_if_possible(rows)
     paths = {"table": out / "table.md", "scores_csv": out / "scores.csv", "summary_csv": out / "summary.csv", "sheets": out / "sheets"}
     _save_csv(scores_frame(rows), paths["scores_csv"])
     _save_csv(summary_frame(rows), paths["summary_csv"])
     if len(runs) > 1:
         paths |= {"changes_csv": out / "changes.csv", "side": out / "side", "strips": out / "strips"}
-        _save_csv(paired_frame(rows), paths["changes_csv"])
-    write_bytes(paths["table"], table_page(rows).encode("utf-8", "replace"))
+        _save_csv(comparison_frame(comparison), paths["changes_csv"])
+    write_bytes(paths["table"], table_page(rows, comparison).encode("utf-8", "replace"))
     for path, image in _pictures(runs, titles, paths):
         save_png(image, path)
         say(str(path))
@@ -90,7 +92,8 @@ def _pictures(runs: Sequence[RunFolder], titles: Sequence[str], paths: dict[str,
             yield paths["strips"] / f"{story.id}.png", strip([film for _, film in filmed])
 
 
-def _check(runs: Sequence[RunFolder]) -> None:
+def check_runs(runs: Sequence[RunFolder]) -> None:
+    """Refuse nothing, and the same folder twice, with a `UserError`."""
     if not runs:
         raise UserError("no run is given", where="stbench report", expected="one or more run folders")
     seen: set[Path] = set()

@@ -5,12 +5,12 @@ Every number comes from `stbench.scores.aggregate`, the only aggregation; this f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stbench.scores import Aggregate, Score, aggregate
-from stbench.stats import PairedChange, paired
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,39 +96,6 @@ def summary_frame(runs: Sequence[RunScores]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def paired_frame(runs: Sequence[RunScores]) -> pd.DataFrame:
-    """Change of every metric from the first run to each other one, paired by story and shot."""
-    import pandas as pd
-
-    rows: list[dict[str, Any]] = []
-    for base, new, metric, change in paired_changes(runs):
-        rows.append(
-            {
-                "base": base.run.name,
-                "run": new.run.name,
-                "metric": metric,
-                "change": change.mean,
-                "low": change.low,
-                "high": change.high,
-                "n_pairs": change.n,
-                "n_stories": change.n_stories,
-                "n_unpaired": change.n_unpaired,
-                "reason": change.reason,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def paired_changes(runs: Sequence[RunScores]) -> list[tuple[RunScores, RunScores, str, PairedChange]]:
-    """(base, new, metric, change) for the first run against every other."""
-    base = runs[0]
-    changes = []
-    for new in runs[1:]:
-        for metric in dict.fromkeys(line.metric for line in (*base.lines, *new.lines)):
-            changes.append((base, new, metric, paired(base.scores, new.scores, metric)))
-    return changes
-
-
 def _run_facts(run: RunScores) -> dict[str, Any]:
     m = run.run.manifest
     return {"run": m.name, "method": m.method, "model": m.model, "suite": m.suite.name, "seed": m.seed}
@@ -138,6 +105,11 @@ def _compact_json(value: Any) -> str:
     import json
 
     return json.dumps(value, ensure_ascii=False, sort_keys=True) if value else ""
+
+
+def short_digests(text: str) -> str:
+    """`text` with sha256 digests cut to twelve characters."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1…", text)
 
 
 def value_text(value: float | None, unit: str, *, signed: bool = False) -> str:
@@ -160,3 +132,13 @@ def interval_text(low: float | None, high: float | None, unit: str, *, signed: b
     if low is None or high is None:
         return "–"
     return f"{value_text(low, unit, signed=signed)} .. {value_text(high, unit, signed=signed)}"
+
+
+def p_text(p: float | None) -> str:
+    """A p-value as tables print it.
+
+    Example:
+        >>> p_text(0.0123), p_text(0.0001), p_text(1.0), p_text(None)
+        ('0.012', '<0.001', '1.000', '–')
+    """
+    return "–" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"

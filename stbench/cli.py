@@ -6,38 +6,33 @@ input, 3 partial, 4 invalid run, 130 interrupted.
 
 from __future__ import annotations
 
-import json as json_module
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from stbench.commands import compare as compare_command
 from stbench.commands import fetch as fetch_command
 from stbench.commands import protocol as protocol_command
+from stbench.commands import score as score_command
+from stbench.commands import suite as suite_command
 from stbench.commands import verify as verify_command
+from stbench.commands.output import examples, print_json, printable
 from stbench.errors import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_OK, EXIT_PARTIAL, EXIT_USAGE, UserError
 
 __summary__ = "Story scripts to films, films to scores, scores to reports."
 
 
-def _examples(*commands: str) -> str:
-    """An epilog that `--help` prints line by line."""
-    return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
-
-
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__summary__)
-suite_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at suites, or generate Story World's.")
-app.add_typer(suite_app, name="suite")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-SuiteArgument = Annotated[str, typer.Argument(help="A bundled suite, a script, or a folder of scripts.", show_default=False)]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "stbench run --method storymem",
         "stbench run --method storymem --suite my-story.json --out runs/mine",
         "stbench run --method storymem --set memory.size=0 --seed 7",
@@ -96,26 +91,10 @@ def run(
     _end(outcome, json)
 
 
-@app.command(epilog=_examples("stbench score runs/memory"))
-def score(
-    run: RunArgument,
-    protocol: Annotated[str | None, typer.Option(help="Protocol to score under.", show_default="that of the run")] = None,
-    device: DeviceOption = "auto",
-    json: JsonFlag = False,
-) -> None:
-    """Score an existing run again; unchanged scores are kept, nothing is filmed."""
-    from stbench.config import check_device
-    from stbench.display import make_display
-    from stbench.runner import rescore
-    from stbench.store import RunFolder
-
-    folder = RunFolder.open(run)
-    with make_display() as display:
-        outcome = rescore(folder, protocol=protocol, device=check_device(device), display=display)
-    _end(outcome, json)
+score_command.register(app)
 
 
-@app.command(epilog=_examples("stbench report runs/memory", "stbench report runs/memory runs/independent --out runs/report"))
+@app.command(epilog=examples("stbench report runs/memory", "stbench report runs/memory runs/independent --out runs/report"))
 def report(
     runs: Annotated[list[Path], typer.Argument(help="One or more run folders.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="RUN/report, or runs/report for several")] = None,
@@ -130,26 +109,26 @@ def report(
     target = out or (folders[0].report_path if len(folders) == 1 else Path("runs") / "report")
     paths = json_paths(report_runs(folders, target))
     if json:
-        _print_json({"verdict": "complete", "runs": [str(path) for path in runs], "paths": paths})
+        print_json({"verdict": "complete", "runs": [str(path) for path in runs], "paths": paths})
     for name, value in paths.items():
         for path in value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]:
             print(f"{name.replace('_', ' '):<15} {path}", file=sys.stderr)
 
 
-@app.command(epilog=_examples("stbench check runs/memory"))
+@app.command(epilog=examples("stbench check runs/memory"))
 def check(run: RunArgument, json: JsonFlag = False) -> None:
     """Verify a run folder from its files alone: named rules, no model, no GPU."""
     from stbench.check import check_run
 
     result = check_run(run)
     if json:
-        _print_json(result.to_json())
+        print_json(result.to_json())
     for line in result.lines():
         print(line, file=sys.stderr)
     _exit({"valid": EXIT_OK, "partial": EXIT_PARTIAL, "invalid": EXIT_INVALID}[result.verdict])
 
 
-@app.command("list", epilog=_examples("stbench list methods", "stbench list models --json"))
+@app.command("list", epilog=examples("stbench list methods", "stbench list models --json"))
 def list_(
     what: Annotated[str, typer.Argument(metavar="methods|metrics|protocols|models|suites", help="What to list.", show_default=False)],
     json: JsonFlag = False,
@@ -159,50 +138,18 @@ def list_(
 
     entries = catalogue(what)
     if json:
-        _print_json({what: [{"name": name, "about": about} for name, about in entries]})
+        print_json({what: [{"name": name, "about": about} for name, about in entries]})
         return
     width = max((len(name) for name, _ in entries), default=0)
     for name, about in entries:
         print(f"{name:<{width}}  {about}".rstrip())
 
 
-@suite_app.command("list")
-def suite_list(json: JsonFlag = False) -> None:
-    """The bundled suites."""
-    list_("suites", json)
-
-
-@suite_app.command("show")
-def suite_show(suite: SuiteArgument, json: JsonFlag = False) -> None:
-    """What is in a suite; also a check of your own scripts."""
-    from stbench.suites import load_suite
-
-    loaded = load_suite(suite)
-    stories = [{"id": story.id, "name": story.name, "shots": len(story.shots), "cuts": story.cuts} for story in loaded.stories]
-    if json:
-        _print_json({"name": loaded.name, "version": loaded.version, "digest": loaded.digest, "stories": stories})
-        return
-    size = f"{len(stories)} stories, {loaded.shots} shots, {loaded.cuts} cuts"
-    print(f"{loaded.name}  version {loaded.version}  digest {loaded.digest[:12]}  {size}")
-    for story in loaded.stories:
-        print(f"  {story.id:<24} {len(story.shots):>3} shots  {story.cuts:>3} cuts  {_printable(story.name)[:36]}")
-
-
-@suite_app.command("generate")
-def suite_generate(
-    name: Annotated[str, typer.Argument(help="world or world-mini.")],
-    out: Annotated[Path, typer.Option(help="A new or empty folder.", show_default=False)],
-) -> None:
-    """Write a Story World suite as ST-Bench JSON; the same bytes on every machine."""
-    from stbench.suites import generate_suite
-
-    path = generate_suite(name, out)
-    print(f"wrote {path}; try: stbench suite show {path}", file=sys.stderr)
-
-
+compare_command.register(app)
 verify_command.register(app)
 fetch_command.register(app)
 protocol_command.register(app)
+suite_command.register(app)
 
 
 def _end(outcome: Any, json: bool) -> NoReturn:
@@ -210,17 +157,8 @@ def _end(outcome: Any, json: bool) -> NoReturn:
 
     print_end_card(outcome)
     if json:
-        _print_json(as_json(outcome))
+        print_json(as_json(outcome))
     _exit(EXIT_OK if outcome.verdict == "complete" else EXIT_PARTIAL)
-
-
-def _printable(text: str) -> str:
-    """Text of a user's file, without what could steer a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
-def _print_json(data: dict[str, Any]) -> None:
-    print(json_module.dumps(data, ensure_ascii=False, allow_nan=False), flush=True)
 
 
 def _exit(code: int) -> NoReturn:
@@ -250,11 +188,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _fail(line: str, code: int, wants_json: bool, hint: str = "") -> NoReturn:
-    text = "\n".join(_printable(part) for part in line.split("\n")) if code == EXIT_INTERRUPTED else _printable(" ".join(line.split()))
+    text = "\n".join(printable(part) for part in line.split("\n")) if code == EXIT_INTERRUPTED else printable(" ".join(line.split()))
     print(f"{'' if code == EXIT_INTERRUPTED else 'error: '}{text}{f'; try: {hint}' if hint else ''}", file=sys.stderr, flush=True)
     if wants_json:
         verdict = {EXIT_INTERRUPTED: "interrupted", EXIT_INVALID: "invalid"}.get(code, "error")
-        _print_json({"verdict": verdict, "error": text, "exit_code": code})
+        print_json({"verdict": verdict, "error": text, "exit_code": code})
     sys.exit(code)
 
 

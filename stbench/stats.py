@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 LEVEL = 0.95
+NOTHING_SHARED = "no story or shot has a value in both runs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,15 +127,10 @@ def paired(base: Iterable[Score], new: Iterable[Score], metric: str) -> PairedCh
     """
     base_rows: dict[Unit, Score] = {(None, row.story, row.shot): row for row in base if row.metric == metric and row.value is not None}
     new_rows: dict[Unit, Score] = {(None, row.story, row.shot): row for row in new if row.metric == metric and row.value is not None}
-    reason = why_not_comparable(base_rows, new_rows) or ("" if base_rows.keys() & new_rows.keys() else nothing_shared(metric))
+    reason = why_not_comparable(base_rows, new_rows) or ("" if base_rows.keys() & new_rows.keys() else NOTHING_SHARED)
     if reason:
         return not_compared(reason, n_unpaired=len(base_rows.keys() ^ new_rows.keys()))
     return paired_values({u: row.value or 0.0 for u, row in base_rows.items()}, {u: row.value or 0.0 for u, row in new_rows.items()})
-
-
-def nothing_shared(metric: str) -> str:
-    """The reason where two runs have no unit in common."""
-    return f"no story or shot has a value of {metric} in both runs"
 
 
 def not_compared(reason: str, *, n_unpaired: int = 0) -> PairedChange:

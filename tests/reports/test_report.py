@@ -43,9 +43,9 @@ def test_several_runs_are_put_side_by_side_per_story(make_run: RunMaker, tmp_pat
         assert sorted(path.name for path in paths[kind].iterdir()) == ["alpha.png", "beta.png"]
     assert sorted(path.name for path in paths["sheets"].iterdir()) == ["storymem", "wan-t2v", "world-truth"]
     changes = pd.read_csv(paths["changes_csv"])
-    change = changes[(changes["run"] == "wan-t2v-s0") & (changes["metric"] == "prompt_following_single_shot")]
-    assert change["change"].item() == pytest.approx(-0.2)
-    assert change["n_pairs"].item() == 6
+    change = changes[(changes["arm"] == "wan-t2v") & (changes["metric"] == "prompt_following_single_shot")]
+    assert change["mean"].item() == pytest.approx(-0.2)
+    assert change["n"].item() == 6
 
 
 def test_a_story_that_only_one_run_has_is_not_compared(make_run: RunMaker, tmp_path: Path) -> None:

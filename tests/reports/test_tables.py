@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from reports.markdown import best_runs, mark, paper_table, table_page
-from reports.tables import metric_keys, read_scores
+from reports.comparison import compare_if_possible
+from reports.markdown import best_runs, paper_table
+from reports.markdown import table_page as page_of
+from reports.tables import RunScores, metric_keys, read_scores
 from reports.views import RunLabel, titles_of
 from stbench.scores import Score
-from stbench.stats import PairedChange
 
 from .conftest import RunMaker, make_score, make_story
 
 METRIC = "prompt_following_single_shot"
+
+
+def table_page(runs: list[RunScores]) -> str:
+    return page_of(runs, compare_if_possible(runs))
 
 
 def test_best_is_bold_and_references_do_not_compete(make_run: RunMaker) -> None:
@@ -63,18 +68,6 @@ def test_text_of_users_cannot_break_the_table(make_run: RunMaker) -> None:
     for line in page.splitlines():
         if line.startswith("|") and "alert" in line:
             assert line.replace("\\|", "").count("|") == 5
-
-
-def test_marks_of_changes() -> None:
-    def change(low: float | None, high: float | None, reason: str | None = None) -> PairedChange:
-        mean = None if reason or low is None or high is None else (low + high) / 2
-        return PairedChange(mean=mean, low=low, high=high, n=3, n_stories=3, n_unpaired=0, reason=reason)
-
-    assert mark(change(0.1, 0.2), True) == "+"
-    assert mark(change(0.1, 0.2), False) == "-"
-    assert mark(change(-0.1, 0.2), True) == "~"
-    assert mark(change(0.1, 0.2), None) == ""
-    assert mark(change(None, None, "not comparable"), True) == "x"
 
 
 def test_titles_are_never_alike() -> None:
