@@ -18,7 +18,7 @@ from stbench.commands import protocol as protocol_command
 from stbench.commands import score as score_command
 from stbench.commands import suite as suite_command
 from stbench.commands import verify as verify_command
-from stbench.commands.output import examples, print_json, printable
+from stbench.commands.output import examples, print_catalogue, print_json, printable
 from stbench.errors import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_OK, EXIT_PARTIAL, EXIT_USAGE, UserError
 
 __summary__ = "Story scripts to films, films to scores, scores to reports."
@@ -134,15 +134,7 @@ def list_(
     json: JsonFlag = False,
 ) -> None:
     """Names that other commands take, each with one line about it."""
-    from stbench.catalogue import catalogue
-
-    entries = catalogue(what)
-    if json:
-        print_json({what: [{"name": name, "about": about} for name, about in entries]})
-        return
-    width = max((len(name) for name, _ in entries), default=0)
-    for name, about in entries:
-        print(f"{name:<{width}}  {about}".rstrip())
+    print_catalogue(what, json)
 
 
 compare_command.register(app)
