@@ -21,6 +21,7 @@ from storymem.stored import AGAIN, State, Stored, open_weights, read_json, some
 
 __all__ = [
     "State",
+    "build_empty",
     "component_config",
     "file_digest",
     "fill",
@@ -29,6 +30,7 @@ __all__ = [
     "load_tokenizer",
     "open_weights",
     "read_json",
+    "stored_dtype",
 ]
 
 
@@ -50,7 +52,7 @@ def load_component(source: Path, role: str, *, dtype: torch.dtype) -> Any:
     if int(config.get("num_layers") or 1) > len(stored.shapes):
         raise UserError(f"field 'num_layers' is {config['num_layers']}", where=where, expected=f"layers for {len(stored.shapes)} weights")
     try:
-        model = _build(kind, config)
+        model = build_empty(kind, config)
     except (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError, RuntimeError) as error:
         raise UserError(f"cannot build the {role}: {error}", where=where) from error
     _fill(model, stored, _names(part, kind, config, stored), dtype=dtype, back=_back(part, kind, config))
@@ -85,7 +87,8 @@ def _kind(role: str) -> str:
     return "transformer" if role in EXPERTS else role
 
 
-def _build(kind: str, config: dict[str, Any]) -> Any:
+def build_empty(kind: str, config: Mapping[str, Any]) -> Any:
+    """A component of its config, parameters on the meta device."""
     from accelerate import init_empty_weights
 
     if kind == "text_encoder":
@@ -154,16 +157,20 @@ def _check(
         raise UserError(f"{first} has shape {shapes[first]}{more}", where=where, expected=expected, hint=f"{AGAIN}, or mend the config")
 
 
-def _assign(model: torch.nn.Module, weights: Iterable[tuple[str, torch.Tensor]], dtype: torch.dtype) -> None:
-    """Copy each tensor into the model in its final type; the file may go away afterwards."""
+def stored_dtype(model: Any, name: str, dtype: torch.dtype) -> torch.dtype:
+    """The type of a weight in a model of `dtype`: some (modulation, norms) always stay float32, as the model's class says."""
     keep = tuple(getattr(model, "_keep_in_fp32_modules", None) or ())
     if dtype == torch.bfloat16 and hasattr(model, "tie_weights"):
         keep = ()  # transformers' list is about the range of float16
+    return torch.float32 if any(part in name.split(".") for part in keep) else dtype
+
+
+def _assign(model: torch.nn.Module, weights: Iterable[tuple[str, torch.Tensor]], dtype: torch.dtype) -> None:
+    """Copy each tensor into the model in its final type; the file may go away afterwards."""
     modules = dict(model.named_modules())
     for name, value in weights:
         owner, _, own = name.rpartition(".")
-        kept = any(part in name.split(".") for part in keep)
-        wanted = value.dtype if not value.is_floating_point() else torch.float32 if kept else dtype
+        wanted = stored_dtype(model, name, dtype) if value.is_floating_point() else value.dtype
         fresh = torch.empty(value.shape, dtype=wanted)
         fresh.copy_(value)
         if own in modules[owner]._parameters:

@@ -63,6 +63,10 @@ class Latents:
             self._blank[size] = self.encode(torch.zeros(1, 3, *size))
         return self._blank[size]
 
+    def forget_blank(self) -> None:
+        """Free the latents of all-zero videos."""
+        self._blank.clear()
+
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Normalised latents (B, 16, f, h, w) → video (B, 3, F, H, W), clamped to -1 … 1."""

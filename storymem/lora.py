@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from storymem.layouts import LINEARS, module_name
 from storymem.stored import read_json, some
 
 ADAPTER = "memory"
+TARGETS = tuple(LINEARS.values())  # layers of a block that StoryMem's own adapters touch
 _PREFIXES = ("module.", "base_model.model.", "model.", "diffusion_model.", "transformer.", "transformer_2.", "dit.")
 _PAIR = re.compile(r"(.+)\.lora_(A|B|down|up)(?:\.\w+)?\.weight")
 
@@ -141,15 +142,9 @@ def attach(transformer: Any, state: Mapping[str, torch.Tensor], spec: LoraSpec, 
     Raises:
         UserError: Keys left over or missing, wrong shapes, another rank than stated, an update of norm zero.
     """
-    from peft import LoraConfig
-
     pairs = pair_up(state, where)
     rank = _check(transformer, pairs, spec, where)
-    config = LoraConfig(
-        r=rank, lora_alpha=spec.alpha, use_rslora=spec.rank_stabilised, lora_dropout=0.0, target_modules=sorted(pairs), bias="none"
-    )
-    transformer.add_adapter(config, ADAPTER)
-    layers = {name: module for name, module in transformer.named_modules() if ADAPTER in getattr(module, "lora_A", ())}
+    layers = add_empty(transformer, sorted(pairs), rank=rank, spec=spec)
     scale, squared, parameters = spec.scale(rank), 0.0, 0
     if set(layers) != set(pairs):
         raise UserError(f"adapter on {len(layers)} modules, weights for {len(pairs)}", where=where)
@@ -166,6 +161,17 @@ def attach(transformer: Any, state: Mapping[str, torch.Tensor], spec: LoraSpec, 
     if not (math.isfinite(norm) and norm > 0):
         raise UserError(f"the update has norm {norm}", where=where, expected="a trained LoRA: finite and not zero")
     return LoraProof(modules=len(pairs), parameters=parameters, rank=rank, scale=scale, update_norm=norm)
+
+
+def add_empty(transformer: Any, modules: Sequence[str], *, rank: int, spec: LoraSpec) -> dict[str, Any]:
+    """Put an untrained adapter on the named modules, enabled; the layers that have it now, by name."""
+    from peft import LoraConfig
+
+    config = LoraConfig(
+        r=rank, lora_alpha=spec.alpha, use_rslora=spec.rank_stabilised, lora_dropout=0.0, target_modules=list(modules), bias="none"
+    )
+    transformer.add_adapter(config, ADAPTER)
+    return {name: module for name, module in transformer.named_modules() if ADAPTER in getattr(module, "lora_A", ())}
 
 
 def _update_norm_squared(down: torch.Tensor, up: torch.Tensor) -> float:
