@@ -215,8 +215,8 @@ class _Checker:
         for part in self._parts():
             path = self.folder.film_path(part.story.id)
             facts: dict[str, object] = {"shots": [record.video.sha256 for record in part.records], "complete": part.complete}
-            if not path.exists() and part.records:
-                self.result.remarks.append(f"{path} is not there; repeating the run command makes it")
+            if part.records and not (path.exists() and path.with_suffix(".json").exists()):
+                self.result.remarks.append(f"{path} is not there, or only half; repeating the run command makes it")
             elif path.exists() and not film_is_current(path, facts) and self.folder.manifest.status != "started":
                 self.broken("films", part.story.id, f"{path.name} was not joined from the recorded shots")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stbench.errors import UserError
-from stbench.files import TEMP_PREFIX, loud
+from stbench.files import TEMP_PREFIX, loud, make_folder
 from stbench.keys import shot_key
 from stbench.manifest import FILE, Manifest, read_manifest
 from stbench.record import read_record
@@ -39,8 +39,7 @@ def claim(folder: Path, wanted: Manifest) -> Iterator[Manifest | None]:
         UserError: The folder is foreign, of another run, or in use.
     """
     inspect(folder, wanted)  # refuse first: a folder that is not ours gets not even a lock file
-    with loud(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with locked(folder):
         yield inspect(folder, wanted)
 

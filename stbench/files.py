@@ -73,11 +73,19 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing; their names are on disk when this returns."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    with loud(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in reversed(missing):
+            sync_folder(place.parent)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a whole file atomically; an interruption leaves the old file, or none."""
     temp = temp_path(path)
-    with loud(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         with loud(path):
             temp.write_bytes(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from stbench.files import loud, publish, temp_path, write_json
+from stbench.files import loud, make_folder, publish, temp_path, write_json
 from stbench.keys import file_sha256
 from stbench.store import RunFolder, StoryRecords
 
@@ -25,12 +25,14 @@ def write_film(folder: RunFolder, part: StoryRecords) -> Path | None:
     if film_is_current(path, facts):
         return path
     temp = temp_path(path)
+    make_folder(path.parent)
     try:
         with loud(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
             count = concat([folder.shot_video(record) for record in part.records], temp)
         if len(read_mp4(temp)[0]) != count:
             raise VideoError("does not decode to the frames it was written from", where=str(path))
+        with loud(path):
+            path.with_suffix(".json").unlink(missing_ok=True)  # facts never stand beside a film that they are not about
         publish(temp, path)
     finally:
         temp.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stbench.files import loud
+from stbench.files import loud, sync_folder
 from stbench.redaction import redacted
 
 
@@ -64,6 +64,7 @@ class Journal:
         reading = read_journal(path)
         with loud(path):
             self._file = path.open("ab")
+            sync_folder(path.parent)  # a new journal's name must survive what its lines survive
         if reading.torn is not None:
             self._file.truncate(path.stat().st_size - len(path.read_bytes().rpartition(b"\n")[2]))
             self.add("torn_line_cut", text=reading.torn[:200])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stbench.files import loud, publish, sync_folder, temp_path, write_json
+from stbench.files import loud, make_folder, publish, sync_folder, temp_path, write_json
 from stbench.keys import file_sha256
 from stbench.record import InputShot, ShotRecord, SpanFact, StoredFile, read_record
 from stbench.video import read_mp4, read_png, write_mp4, write_png
@@ -54,8 +54,8 @@ def publish_shot(
     """
     shot = request.shot
     frames = result.frames
+    make_folder(folder)
     with loud(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         _retract(folder, shot.id)
     video = _write_video(folder / f"{shot.id}.mp4", frames, result.fps)
     keyframes = tuple(_write_still(folder / f"{shot.id}.key{i}.png", frames, index) for i, index in enumerate(result.keyframes))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stbench.errors import InvalidRunError
-from stbench.files import loud
+from stbench.files import loud, make_folder
 from stbench.manifest import Repeat
 from stbench.store import RunFolder
 
@@ -37,8 +37,7 @@ def measure(folder: RunFolder, times: int, film: Callable[[RunFolder], None]) ->
     largest, total, values = 0, 0.0, 0
     for number in range(1, times + 1):
         path = repeat_folder(folder, number)
-        with loud(path):
-            path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         copy = RunFolder(path, folder.manifest)
         film(copy)
         for part, again in zip(folder.story_records(), copy.story_records(), strict=True):

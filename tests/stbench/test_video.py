@@ -95,3 +95,12 @@ def test_validity_rules_have_names(rule, changes):
     with pytest.raises(InvalidShotError) as caught:
         check_result(ShotResult(**{**good, **changes}))
     assert caught.value.rule == rule
+
+
+def test_on_a_cpu_with_avx512_the_same_frames_do_not_now_and_then_give_other_bytes(tmp_path: Path):
+    from stbench.video import _repeatable
+
+    (tmp_path / "new").write_text("flags\t\t: fpu sse2 avx2 avx512f avx512bw\n")
+    (tmp_path / "old").write_text("flags\t\t: fpu sse2 avx2\n")
+    assert _repeatable(tmp_path / "new") == {"x264-params": "asm=AVX2"}
+    assert _repeatable(tmp_path / "old") == _repeatable(tmp_path / "none") == {}
