@@ -6,12 +6,27 @@ raised is a bug of ours and keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 EXIT_OK = 0
 EXIT_GATE_FAILED = 1
 EXIT_USAGE = 2
 EXIT_PARTIAL = 3
 EXIT_INVALID = 4
 EXIT_INTERRUPTED = 130
+
+
+def did_you_mean(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """A question with the nearest of `names`, for an error's hint; None if none is near.
+
+    Example:
+        >>> did_you_mean("wrld", ["world", "world-mini"])
+        "did you mean 'world'?"
+    """
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(names), n=1, cutoff=cutoff)
+    return f"did you mean {near[0]!r}?" if near else None
 
 
 class UserError(Exception):

@@ -2,7 +2,7 @@
 
 `shot_key(k) = H(schema, identity of the method, head of the story, shot k, seed of shot k, shot_key(k-1))`. The chain is
 what makes resume safe: when the prompt of shot 3 changes, the keys of shots 3, 4, … change and those of 1 and 2 do not.
-The head of the story is its id, name, overview, extra fields and reference pictures: the request that a method gets holds
+The head of the story is its id, name, overview, extra fields, reference pictures and entities: the request that a method gets holds
 these, and the shots up to k, and nothing else (see `stbench.filming`).
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,8 @@ def shot_key(*, identity: Mapping[str, Any], story: Story, shot: Shot, seed: int
     head: dict[str, Any] = {"id": story.id, "name": story.name, "overview": story.overview, "extra": dict(story.extra)}
     if story.references:
         head["references"] = [picture.sha256 for picture in story.references]
+    if story.entities:
+        head["entities"] = [asdict(entity) for entity in story.entities]
     return digest(
         {
             "schema": KEY_SCHEMA,

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stbench.errors import UserError
+from stbench.dialects import SUITE_SUFFIXES
+from stbench.errors import UserError, did_you_mean
 from stbench.references import references_of_option
-from stbench.story import Story, load_story, read_json, safe_id
+from stbench.story import Story, load_story, read_json, safe_id, story_id
 
 BUNDLED = Path(__file__).parent
 INDEX = "suite.json"
@@ -60,14 +61,11 @@ def load_suite(name_or_path: str | Path) -> Suite:
     if path.is_dir():
         return _load_indexed(path) if (path / INDEX).is_file() else _load_folder(path)
     if path.exists() or path.suffix == ".json" or "/" in text:
-        return _user_suite(safe_id(path.stem), [path])
-    from difflib import get_close_matches
-
-    near = get_close_matches(text, list_suites(), n=1)
+        return _user_suite(story_id(path), [path])
     raise UserError(
         f"unknown suite {text!r}",
         expected="one of: " + ", ".join(list_suites()) + ", or the path of a script or of a folder of scripts",
-        hint=f"did you mean {near[0]!r}?" if near else None,
+        hint=did_you_mean(text, list_suites()),
     )
 
 
@@ -82,9 +80,9 @@ def generate_suite(name: str, out: Path) -> Path:
 
 
 def _load_folder(path: Path) -> Suite:
-    files = sorted(file for file in path.iterdir() if file.suffix == ".json" and file.is_file())
+    files = sorted(file for file in path.iterdir() if file.name.lower().endswith(SUITE_SUFFIXES) and file.is_file())
     if not files:
-        raise UserError("holds no scripts", where=str(path), expected="at least one *.json file in ST-Bench's format")
+        raise UserError("holds no scripts", where=str(path), expected="at least one of *" + ", *".join(SUITE_SUFFIXES))
     return _user_suite(safe_id(path.resolve().name), files)
 
 
