@@ -1,48 +1,67 @@
-"""Train the embedded generator: `python -m storymem.training vae|base|memory|card|all --work DIR --out DIR`.
+"""Train the embedded generator: `python -m storymem.training vae|base|decoder|memory|card|all --work DIR --out DIR`.
 
-Each stage continues from its last checkpoint in `--work` and can be stopped at any time. `all` runs them in order; each
-writes its part of the model folder when it is done, and `card` measures it and writes MODEL_CARD.md. Rendered clips and
-latents are kept in `--work` (about 1 GB).
+The VAE comes first. `base` and `decoder` (the VAE's decoder alone, on fixed latents) need only the VAE and may run side by side;
+`memory` needs the base. Each stage continues from its last checkpoint in `--work` and can be stopped at any time. `all` runs them
+in order; each writes its part of the model folder when it is done, and `card` measures it and writes MODEL_CARD.md. Rendered clips
+and latents are kept in `--work` (about 2 GB).
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 
-STEPS = {"vae": 2200, "base": 2250, "memory": 1020}
+from storymem.positions import STRIDE
+from storymem.training.memory import RANK
+
+STEPS = {"vae": 2200, "base": 5600, "decoder": 2400, "memory": 3600}
 
 
-def run(stage: str, *, work: Path, out: Path, steps: int | None, clips: int, seed: int) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What the command line says."""
+
+    work: Path
+    out: Path
+    clips: int
+    seed: int
+    steps: int | None
+    rank: int
+    stride: int
+    compile: bool
+
+
+def run(stage: str, recipe: Recipe) -> None:
     """Run one stage to its end."""
     from diffusers import AutoencoderKLWan
 
-    from storymem.training.base import WorldBase, train_base
+    from storymem.training.base import load_base, train_base
     from storymem.training.card import write_card
     from storymem.training.export import save_base, save_memory, save_vae
     from storymem.training.latent_data import latent_clips
     from storymem.training.memory import train_memory
-    from storymem.training.vae import train_vae
+    from storymem.training.vae import refine_decoder, train_vae
 
+    work, out, seed = recipe.work, recipe.out, recipe.seed
     if stage == "card":
         write_card(out, work)
         return
-    count = steps or STEPS[stage]
+    place, data, steps = work / stage, work / "data", recipe.steps or STEPS[stage]
     if stage == "vae":
-        save_vae(train_vae(work / "vae", steps=count, seed=seed, clips=clips, data=work / "data"), out)
+        save_vae(train_vae(place, steps=steps, seed=seed, clips=recipe.clips, data=data), out)
         return
     vae = AutoencoderKLWan.from_pretrained(out / "vae", torch_dtype=torch.float32)
-    latents = latent_clips(vae, work / "data", clips, seed=0)
+    latents = latent_clips(vae, data, recipe.clips)
     if stage == "base":
-        save_base(train_base(work / "base", latents, steps=count, seed=seed), out)
-        return
-    model = WorldBase(seed)
-    saved = torch.load(work / "base" / "checkpoint.pt", weights_only=True)["model"]
-    tied = {"text_encoder.encoder.embed_tokens.weight": saved["text_encoder.shared.weight"]}  # a checkpoint holds it once
-    model.load_state_dict(saved | tied, strict=True)
-    save_memory(train_memory(work / "memory", model, latents, steps=count, seed=seed), out)
+        save_base(train_base(place, latents, steps=steps, seed=seed, compiled=recipe.compile), out)
+    elif stage == "decoder":
+        save_vae(refine_decoder(vae, place, latents, steps=steps, seed=seed, data=data), out)
+    else:
+        model = load_base(work / "base" / "checkpoint.pt")
+        save_memory(train_memory(place, model, latents, steps=steps, seed=seed, rank=recipe.rank, stride=recipe.stride), out)
 
 
 def main() -> None:
@@ -52,14 +71,18 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("training/world"), help="checkpoints, logs, rendered clips, latents")
     parser.add_argument("--out", type=Path, default=Path("storymem/models/world"), help="the model folder to write")
     parser.add_argument("--steps", type=int, help=f"default: {STEPS}")
-    parser.add_argument("--clips", type=int, default=4000, help="rendered training clips")
+    parser.add_argument("--clips", type=int, default=6000, help="rendered training clips")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rank", type=int, default=RANK, help="of the memory LoRA")
+    parser.add_argument("--stride", type=int, default=STRIDE, help="S, the stride of the memory's temporal positions")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--compile", action="store_true", help="compile the base's transformer (needs a C++ compiler)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    recipe = Recipe(**{field.name: getattr(args, field.name) for field in fields(Recipe)})
     for stage in [*STEPS, "card"] if args.stage == "all" else [args.stage]:
         print(f"{stage}: work in {args.work / stage}", flush=True)
-        run(stage, work=args.work, out=args.out, steps=args.steps, clips=args.clips, seed=args.seed)
+        run(stage, recipe)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,13 @@ from storymem.condition import unpack
 from storymem.training import base, memory, vae
 from storymem.training.export import weight_table
 
+RECONSTRUCTED = 300
+STAGES = ("vae", "base", "decoder", "memory")
 READ = ("place", "species", "action", "size", "colour", "accessory")
 
 
 @torch.no_grad()
-def reconstruction(model: Any, *, count: int = 60, seed: int = 5) -> dict[str, float]:
+def reconstruction(model: Any, *, count: int = RECONSTRUCTED, seed: int = 5) -> dict[str, float]:
     """Share of rendered clips (looks of all splits) whose attributes are still read right after encode-decode, and PSNR in dB."""
     rng = np.random.default_rng(seed)
     hits: dict[str, list[float]] = {name: [] for name in (*READ, "psnr", "psnr_character")}
@@ -56,10 +58,11 @@ def write_card(out: Path, work: Path) -> Path:
 
     model = AutoencoderKLWan.from_pretrained(out / "vae", torch_dtype=torch.float32).eval()
     kept = reconstruction(model)
-    rows = {stage: last_row(work / stage) for stage in ("vae", "base", "memory")}
+    rows = {stage: last_row(work / stage) for stage in STAGES}
     for stage in rows:
         shutil.copyfile(work / stage / "curve.png", out / f"curve-{stage}.png")
     stages = "\n".join(f"| {name} | {row['step']} | {row['seconds']:.0f} | {row['loss']:.3f} |" for name, row in rows.items())
+    given = ", ".join(f"{share:.0%} {count}" for count, share in base.KNOWN_SHARES.items() if count)
     note = (work / "note.txt").read_text().strip() + "\n\n" if (work / "note.txt").exists() else ""
     text = f"""# world: the embedded generator
 
@@ -69,17 +72,19 @@ blocks). 80×48 pixels, 17 frames, 8 fps. It knows Story World and nothing else.
 
 ## Data and recipe
 
-4,000 clips rendered by `stbench.world` (seed 0); for every species one look in eight is left out, so that a look kept at test time was
-read from memory. No other data. `python -m storymem.training all` trains it from nothing; seed 0 throughout.
-The base learns text-to-video and, for {base.FIRST_FRAME_SHARE:.0%} of its samples, image-to-video.
+Clips rendered by `stbench.world` (seed 0; 6,000 for all but the first stage); for every species one look in eight is left out, so
+that a look kept at test time was read from memory. No other data. `python -m storymem.training all` trains it from nothing; seed 0 throughout.
+The base learns text-to-video and image-to-video together (given first frames, share of the samples: {given}). The VAE's decoder was
+trained further on its fixed latents. The memory LoRA saw 1 to {max(memory.COUNTS)} memory frames, and the first frame in
+{memory.MI2V_SHARE:.0%} of its samples.
 
-| stage | steps | seconds (two CPU threads, shared machine) | last loss |
+| stage | steps | seconds (one or two CPU threads, shared machine) | last loss |
 |---|---|---|---|
 {stages}
 
 {note}## Measured quality (on the fp16 weights stored here)
 
-Attributes still read right after encode-decode of 60 rendered clips:
+Attributes still read right after encode-decode of {RECONSTRUCTED} rendered clips:
 {", ".join(f"{name} {kept[name]:.1%}" for name in READ)}; PSNR {kept["psnr"]:.1f} dB, on the character {kept["psnr_character"]:.1f} dB.
 
 Memory, at noise level 0.9: loss {_last_with(work / "memory", "loss_high"):.3f} with the true memory,
@@ -87,7 +92,7 @@ Memory, at noise level 0.9: loss {_last_with(work / "memory", "loss_high"):.3f} 
 
 What films made with it score is printed by `tox -e bench`.
 
-![VAE](curve-vae.png) ![base](curve-base.png) ![memory LoRA](curve-memory.png)
+![VAE](curve-vae.png) ![decoder](curve-decoder.png) ![base](curve-base.png) ![memory LoRA](curve-memory.png)
 
 ## Files
 

@@ -1,8 +1,8 @@
 """The memory LoRA: low-rank updates of the frozen base that teach it to read memory frames.
 
-As in arXiv 2512.19539: a target clip with 1 to 6 memory frames from other clips of the same story, distractors of other
+As in arXiv 2512.19539: a target clip with 1 to 10 memory frames from other clips of the same story, distractors of other
 characters among them; memory latents in front at positions -M·S … -S (S = 5), carrying noise like the video but known
-through mask and condition; the first frame given to a part of the samples (MI2V). The loss counts the video only.
+through mask and condition; the first frame given to half of the samples (MI2V). The loss counts the video only.
 
 What makes it learn: most noise levels high (a look is decided early in sampling), the character's cells weighed up, and
 a curriculum (one frame of the same character first, distractors later). The overall loss hides whether memory is used,
@@ -22,13 +22,15 @@ import torch
 from stbench.world.data import caption
 from storymem.condition import condition
 from storymem.lora import ADAPTER
-from storymem.positions import positions_set, temporal_positions
-from storymem.training.base import FIRST_FRAME_SHARE, TEXT_DROP, WorldBase, draw_sigma, flow_loss
+from storymem.positions import STRIDE, positions_set, temporal_positions
+from storymem.training.base import TEXT_DROP, WorldBase, draw_sigma, flow_loss
 from storymem.training.latent_data import LatentClips
 from storymem.training.loop import LoopSettings, draw_curve, run_loop
 from storymem.training.optim import Optimizers
 
-RANK, MASK_WEIGHT, HIGH_NOISE_SHARE, MOST = 64, 5.0, 0.7, 6
+RANK, MASK_WEIGHT, HIGH_NOISE_SHARE, MI2V_SHARE = 64, 5.0, 0.7, 0.5
+COUNTS = (1, 2, 3, 4, 6, 8, 10)  # memory frames of a batch, once the curriculum is through
+CURRICULUM = ((0.15, 1), (0.3, 2), (0.45, 4), (1.0, 10))  # until this part of the steps → most memory frames
 
 
 def add_lora(model: WorldBase, rank: int = RANK, seed: int = 0) -> None:
@@ -72,36 +74,56 @@ class MemorySampler:
         return torch.stack([self.clips.memory[c, f] for c, f in zip(chosen, frames, strict=True)], 1)
 
 
-def _progress(k: int, steps: int, rng: np.random.Generator) -> tuple[int, float]:
-    """Memory frames and distractor share at step `k`: one frame alone, then more, then others among them."""
-    done = k / steps
-    if done < 0.2:
-        return 1, 0.0
-    most = 2 if done < 0.4 else 4 if done < 0.6 else MOST
-    return int(rng.integers(1, most + 1)), min(0.6, 1.5 * (done - 0.2))
+def draw_count(done: float, rng: np.random.Generator) -> int:
+    """Memory frames of a batch when `done` (0..1) of the steps are behind; fewer are likelier, since they cost less."""
+    most = next(count for until, count in CURRICULUM if done < until)
+    counts = np.array([count for count in COUNTS if count <= most])
+    weights = 1 / np.sqrt(counts)
+    return int(rng.choice(counts, p=weights / weights.sum()))
 
 
-def train_memory(out: Path, model: WorldBase, clips: LatentClips, *, steps: int, batch: int = 20, seed: int = 0) -> WorldBase:
-    """Train the adapter; the base stays as it is."""
-    add_lora(model, seed=seed)
+def distractor_share(done: float) -> float:
+    """Share of memory frames that show somebody else: none at first, then rising to 0.6."""
+    return min(0.6, max(0.0, 2.0 * (done - CURRICULUM[0][0])))
+
+
+def train_memory(
+    out: Path, model: WorldBase, clips: LatentClips, *, steps: int, batch: int = 24, seed: int = 0, rank: int = RANK, stride: int = STRIDE
+) -> WorldBase:
+    """Train the adapter; the base stays as it is.
+
+    Args:
+        out: Checkpoint, log and curve.
+        model: The trained base; gets the adapter.
+        clips: Training latents.
+        steps: To train in all.
+        batch: Samples a step.
+        seed: Of data, noise and the adapter's first weights.
+        rank: Of the adapter.
+        stride: S of the memory's temporal positions.
+    """
+    add_lora(model, rank=rank, seed=seed)
     sampler = MemorySampler(clips)
     optim = Optimizers(model, muon_lr=0.01, adam_lr=1e-3, steps=steps, decay=0.5)
+    blank = clips.blank
 
-    def loss_of(index: np.ndarray, memory: torch.Tensor, first: int, sigma: torch.Tensor, text: torch.Tensor, eps: torch.Tensor) -> Any:
+    def loss_of(
+        index: np.ndarray, memory: torch.Tensor, given: torch.Tensor, sigma: torch.Tensor, text: torch.Tensor, eps: torch.Tensor
+    ) -> Any:
         clean, count = clips.video[index], memory.shape[2]
-        video_condition = clips.first[index] if first else blank.expand_as(clean)
-        known = condition(video_condition, memory_latents=memory, frames=17, known=first)
+        video_condition = torch.where(given.bool()[:, None, None, None, None], clips.first[index], blank)
+        known = condition(video_condition, memory_latents=memory, frames=17, known=given)
         both = torch.cat([memory, clean], 2)
         noisy = torch.lerp(both, eps, sigma[:, None, None, None, None])
-        with positions_set(model.transformer, temporal_positions(count, clean.shape[2])):
+        with positions_set(model.transformer, temporal_positions(count, clean.shape[2], stride=stride)):
             predicted = model.velocity(noisy, known, sigma, text)[:, :, count:]
         return flow_loss(predicted, (eps - both)[:, :, count:], clips.mask[index], MASK_WEIGHT)
 
     def step(k: int, rng: np.random.Generator, noise: torch.Generator) -> tuple[torch.Tensor, Mapping[str, float]]:
         index = rng.integers(len(clips.truths), size=batch)
-        count, distract = _progress(k, steps, rng)
+        count, distract = draw_count(k / steps, rng), distractor_share(k / steps)
         memory = torch.stack([sampler.memory(rng, int(i), count, distract) for i in index])
-        first = int(rng.random() < FIRST_FRAME_SHARE)
+        given = torch.from_numpy(rng.random(batch) < MI2V_SHARE).long()
         sigma = torch.where(
             torch.rand(batch, generator=noise) < HIGH_NOISE_SHARE, 0.6 + 0.4 * torch.rand(batch, generator=noise), draw_sigma(noise, batch)
         )
@@ -111,12 +133,11 @@ def train_memory(out: Path, model: WorldBase, clips: LatentClips, *, steps: int,
         figures = {}
         if k % 40 == 0:
             with torch.no_grad():
-                high = torch.full((batch,), 0.9)
-                true, wrong = (float(loss_of(index, m, 0, high, text, eps)) for m in (memory, memory.roll(1, 0)))
+                high, none = torch.full((batch,), 0.9), torch.zeros(batch, dtype=torch.long)
+                true, wrong = (float(loss_of(index, m, none, high, text, eps)) for m in (memory, memory.roll(1, 0)))
             figures = {"gap": wrong - true, "loss_high": true}
-        return loss_of(index, memory, first, sigma, text, eps), figures
+        return loss_of(index, memory, given, sigma, text, eps), figures
 
-    blank = clips.blank
     run_loop(model, optim, step, LoopSettings(out=out, steps=steps, seed=seed))
     draw_curve(out, title="world memory LoRA")
     return model

@@ -1,21 +1,24 @@
 """Muon for matrices and convolutions, AdamW for the rest, one schedule for both.
 
 Muon (Jordan et al. 2024) replaces each weight matrix's momentum by its nearest orthogonal matrix, computed with five
-Newton-Schulz steps. `torch.optim.Muon` takes 2-D weights only; convolutions are most of the VAE, so this one flattens them.
-It was not compared with AdamW alone here.
+Newton-Schulz steps. `torch.optim.Muon` takes 2-D weights only and one at a time; convolutions are most of the VAE, so this
+one flattens them, and matrices of one shape go through the iteration together. It was not compared with AdamW alone here.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
+from storymem.training.precision import matmul_dtype
+
 
 def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """Newton-Schulz iteration towards U·Vᵀ of `matrix` (rows, cols); singular values end near 1.
+    """Newton-Schulz iteration towards U·Vᵀ of `matrix` (…, rows, cols); singular values end near 1.
 
     Example:
         >>> values = torch.linalg.svdvals(orthogonalise(torch.randn(8, 16, generator=torch.Generator().manual_seed(0))))
@@ -23,14 +26,15 @@ def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
         True
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix / (matrix.norm() + 1e-7)
-    tall = x.shape[0] > x.shape[1]
+    x = matrix.reshape(-1, *matrix.shape[-2:])
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    tall = x.shape[-2] > x.shape[-1]
     if tall:
-        x = x.T
+        x = x.mT
     for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if tall else x
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).reshape(matrix.shape)
 
 
 class Muon(torch.optim.Optimizer):
@@ -39,20 +43,26 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
+    def _nesterov(self, p: nn.Parameter, momentum: float) -> torch.Tensor:
+        state = self.state[p]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(p)
+        state["momentum"].lerp_(p.grad, 1 - momentum)
+        return torch.lerp(p.grad, state["momentum"], momentum).flatten(1)
+
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
         """Apply one update from the gradients; `closure` is not used."""
         for group in self.param_groups:
+            by_shape: dict[tuple[int, ...], list[nn.Parameter]] = defaultdict(list)
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(p)
-                state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-                update = p.grad.lerp(state["momentum"], group["momentum"]).flatten(1)
-                update = orthogonalise(update) * max(1.0, update.shape[0] / update.shape[1]) ** 0.5
-                p.sub_(group["lr"] * update.view_as(p))
+                if p.grad is not None:
+                    by_shape[p.flatten(1).shape].append(p)
+            for (rows, cols), members in by_shape.items():
+                wanted = torch.stack([self._nesterov(p, group["momentum"]) for p in members])
+                updates = orthogonalise(wanted.to(matmul_dtype())).float() * max(1.0, rows / cols) ** 0.5
+                for p, update in zip(members, updates, strict=True):
+                    p.sub_(group["lr"] * update.view_as(p))
 
 
 class Optimizers:

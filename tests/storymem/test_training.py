@@ -11,16 +11,17 @@ import torch
 from torch import nn
 
 from stbench.world.data import random_truth
-from storymem.training.base import WorldBase, build_tokenizer, flow_loss
+from storymem.training.base import WorldBase, build_tokenizer, draw_known, flow_loss
 from storymem.training.latent_data import LatentClips
 from storymem.training.loop import LoopSettings, run_loop
-from storymem.training.memory import MemorySampler, train_memory
+from storymem.training.memory import COUNTS, MemorySampler, distractor_share, draw_count, train_memory
 from storymem.training.optim import Optimizers
+from storymem.training.vae import build_vae, refine_decoder
 
 
 def _clips(count: int = 24) -> LatentClips:
     rng, noise = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    shapes = [(count, 16, 5, 6, 10), (count, 16, 5, 6, 10), (count, 4, 16, 6, 10), (count, 5, 6, 10), (1, 16, 5, 6, 10)]
+    shapes = [*[(count, 16, 5, 6, 10)] * 3, (count, 4, 16, 6, 10), (count, 5, 6, 10), (1, 16, 5, 6, 10)]
     return LatentClips([random_truth(rng) for _ in range(count)], *(torch.randn(s, generator=noise) for s in shapes))
 
 
@@ -82,6 +83,33 @@ def test_memory_comes_from_the_same_character_or_is_a_distractor_of_another_spec
         assert {(clips.truths[i].species, clips.truths[i].colour, clips.truths[i].accessory) for i in alone} == {look}
         mixed = [clips.truths[int(v)] for v in sampler.memory(rng, target, 6, 0.5)[0, :, 0, 0]]
         assert all((t.species, t.colour, t.accessory) == look or t.species != truth.species for t in mixed)
+
+
+def test_the_curriculum_starts_with_one_frame_alone_and_ends_with_ten_among_others() -> None:
+    rng = np.random.default_rng(0)
+    assert {draw_count(0.1, rng) for _ in range(50)} == {1}
+    assert distractor_share(0.1) == 0
+    assert {draw_count(0.9, rng) for _ in range(300)} == set(COUNTS)
+    assert distractor_share(0.9) == pytest.approx(0.6)
+
+
+def test_a_mixed_batch_knows_nothing_the_first_frame_or_five() -> None:
+    clips, index = _clips(), np.arange(24)
+    known = draw_known(np.random.default_rng(0), clips, index)
+    given = known[:, :4, :, 0, 0].sum(1)  # 4 where a latent frame is wholly known
+    for row, i in zip(given.tolist(), index, strict=True):
+        assert row in ([0, 0, 0, 0, 0], [4, 0, 0, 0, 0], [4, 4, 0, 0, 0])
+        source = {0: torch.zeros_like(clips.video[i]), 4: clips.first[i], 8: clips.motion[i]}[int(sum(row))]
+        torch.testing.assert_close(known[i, 4:], source, rtol=0, atol=0)
+    assert len({int(sum(row)) for row in given.tolist()}) == 3
+
+
+def test_the_refined_decoder_leaves_the_latents_alone(tmp_path: Path) -> None:
+    vae, clips = build_vae(), _clips(4)
+    before = {n: p.clone() for n, p in vae.named_parameters()}
+    refine_decoder(vae, tmp_path, clips, steps=2, data=tmp_path, pixels=2)
+    moved = {n.split(".")[0] for n, p in vae.named_parameters() if not torch.equal(p, before[n])}
+    assert moved == {"decoder", "post_quant_conv"}
 
 
 def test_loss_weighs_the_character() -> None:
