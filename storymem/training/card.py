@@ -73,7 +73,8 @@ blocks). 80×48 pixels, 17 frames, 8 fps. It knows Story World and nothing else.
 ## Data and recipe
 
 Clips rendered by `stbench.world` (seed 0; 6,000 for all but the first stage); for every species one look in eight is left out, so
-that a look kept at test time was read from memory. No other data. `python -m storymem.training all` trains it from nothing; seed 0 throughout.
+that a look kept at test time was read from memory. No other data. `python -m storymem.training all` trains it from nothing;
+seed 0 throughout.
 The base learns text-to-video and image-to-video together (given first frames, share of the samples: {given}). The VAE's decoder was
 trained further on its fixed latents. The memory LoRA saw 1 to {max(memory.COUNTS)} memory frames, and the first frame in
 {memory.MI2V_SHARE:.0%} of its samples.

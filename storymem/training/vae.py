@@ -65,7 +65,7 @@ def build_vae(seed: int = 0) -> AutoencoderKLWan:
 
 def to_video(frames: np.ndarray) -> torch.Tensor:
     """(B, F, H, W, 3) uint8 → (B, 3, F, H, W) float in -1..1."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+    return torch.from_numpy(np.array(frames)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
 
 
 def _batch(clips: Clips, rng: np.random.Generator, *, window: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -142,5 +142,7 @@ def _masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def measure_latents(vae: AutoencoderKLWan, clips: Clips, count: int = 256) -> None:
     """Write the per-channel mean and standard deviation of latents into the VAE's config."""
-    z = torch.cat([encode_moments(vae, to_video(clips.frames[i : i + 16])).chunk(2, 1)[0] for i in range(0, count, 16)])
+    z = torch.cat(
+        [encode_moments(vae, to_video(clips.frames[i : i + 16])).chunk(2, 1)[0] for i in range(0, min(count, len(clips.truths)), 16)]
+    )
     vae.register_to_config(latents_mean=z.mean((0, 2, 3, 4)).tolist(), latents_std=z.std((0, 2, 3, 4)).tolist())

@@ -11,7 +11,12 @@ import torch
 from torch import nn
 
 from stbench.world.data import random_truth
+from storymem.denoise import Sampling
+from storymem.generator import Generator, Take
+from storymem.profiles import resolve
+from storymem.training.__main__ import STEPS, Recipe, run
 from storymem.training.base import WorldBase, build_tokenizer, draw_known, flow_loss
+from storymem.training.card import reconstruction
 from storymem.training.latent_data import LatentClips
 from storymem.training.loop import LoopSettings, run_loop
 from storymem.training.memory import COUNTS, MemorySampler, distractor_share, draw_count, train_memory
@@ -130,3 +135,17 @@ def test_tokenizer_knows_every_caption_and_marks_other_words() -> None:
         assert tokenizer.unk_token_id not in ids
         assert len(ids) <= 16
     assert tokenizer("An astronaut at night")["input_ids"].count(tokenizer.unk_token_id) == 2
+
+
+def test_the_whole_recipe_makes_a_model_that_films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storymem.training.card.reconstruction", lambda model: reconstruction(model, count=1))
+    out = tmp_path / "model"
+    recipe = Recipe(work=tmp_path / "work", out=out, clips=16, seed=0, steps=1, rank=4, stride=5, compile=False)
+    for stage in [*STEPS, "card"]:
+        run(stage, recipe)
+    assert "| memory | 1 |" in (out / "MODEL_CARD.md").read_text()
+    assert {path.parent.name for path in out.rglob("*.safetensors")} == {"vae", "transformer", "text_encoder", "memory_lora"}
+    generator = Generator(resolve(str(out)), "cpu")
+    memory = generator.encode_image(np.zeros((48, 80, 3), np.uint8))
+    sampling = Sampling(steps=1, shift=5.0, guidance=(1.0, 1.0))
+    assert generator.take(Take(prompt="a cat", seed=0, sampling=sampling, memory=memory)).frames.shape == (17, 48, 80, 3)
