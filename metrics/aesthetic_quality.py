@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from metrics.base import Features, Found, Metric, Need, NoValueError, StoryClips, Unit, each_shot
+from metrics.frames import mean_feature, taken
 
 SCALE = 10.0  # the head was trained on ratings from 1 to 10
 
@@ -72,5 +73,6 @@ class AestheticQuality(Metric):
 
     def measure(self, film: StoryClips, unit: Unit, features: Features) -> Found:
         """VBench's formula."""
-        ratings = features.clip(self.need, film.clips[unit.clips[0]])[:, 0]
-        return Found(value=aesthetic_quality(ratings), detail={"frames": len(ratings)})
+        frames = features.frames(self.need, film.clips[unit.clips[0]])
+        value = aesthetic_quality(frames.features[:, 0]) if frames.whole else float(mean_feature(frames)[0])
+        return Found(value=value, detail=taken([frames]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from metrics.base import Features, Found, Metric, Need, StoryClips, Unit, each_shot
-from metrics.subject_consistency import frame_consistency
+from metrics.frames import consistency, taken
 
 
 @dataclass(frozen=True)
@@ -32,5 +32,5 @@ class BackgroundConsistency(Metric):
 
     def measure(self, film: StoryClips, unit: Unit, features: Features) -> Found:
         """VBench's formula."""
-        feats = features.clip(self.need, film.clips[unit.clips[0]])
-        return Found(value=frame_consistency(feats), detail={"frames": len(feats)})
+        frames = features.frames(self.need, film.clips[unit.clips[0]])
+        return Found(value=consistency(frames), detail=taken([frames]))

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from stbench.keys import digest
 from stbench.registry import Registry
 from stbench.scores import Score
 from stbench.story import Shot, Story
+
+if TYPE_CHECKING:
+    from metrics.frames import FrameSet
 
 
 class NoValueError(Exception):
@@ -50,6 +53,12 @@ class Need:
 
     kind: str
     encoder: str | None = None
+    detector: str | None = None  # kind "entities": what finds the boxes that the encoder sees
+
+    @property
+    def is_text(self) -> bool:
+        """The feature is made of strings."""
+        return self.kind == "reading"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +93,10 @@ class Features(Protocol):
         """The feature of one clip; raises `NoValueError`."""
         ...
 
+    def frames(self, need: Need, clip: Clip) -> FrameSet:
+        """Frame features of one clip, under the frame policy; raises `NoValueError`."""
+        ...
+
     def texts(self, encoder: str, texts: Sequence[str]) -> np.ndarray:
         """(N, D) unit vectors of N texts."""
         ...
@@ -103,7 +116,12 @@ class Metric(ABC):
     @property
     @abstractmethod
     def need(self) -> Need:
-        """The kind of feature that it reads of every clip."""
+        """The kind of feature that it reads of every clip, and by whose encoder its rows are told apart."""
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """All kinds of features that it reads; `need` first."""
+        return (self.need,)
 
     @abstractmethod
     def units(self, film: StoryClips) -> list[Unit]:
@@ -120,17 +138,28 @@ class Metric(ABC):
     def key(self, film: StoryClips, unit: Unit, features: Features) -> str:
         """Hash of everything that the value depends on."""
         videos = [film.clips[i].digest or f"none: {film.clips[i].reason}" for i in unit.clips]
+        made = [[need.kind, need.encoder, features.digest(need)] for need in self.needs]
         return digest(
             {
                 "metric": self.name,
                 "version": self.version,
                 "args": self.args(),
-                "feature": [self.need.kind, self.need.encoder, features.digest(self.need)],
+                "feature": made[0] if len(made) == 1 else made,
                 "videos": videos,
                 "texts": list(unit.texts),
                 "facts": dict(unit.facts),
             }
         )
+
+    def encoder_names(self) -> str | None:
+        """What makes its features: one name, or several joined by " + "."""
+        names = [name for need in self.needs for name in (need.encoder, need.detector) if name]
+        return " + ".join(dict.fromkeys(names)) or None
+
+    def encoders_digest(self, features: Features) -> str | None:
+        """sha256 of all that makes its features: rows with different ones are not compared."""
+        made = [features.digest(need) for need in self.needs if need.encoder]
+        return (made[0] if len(made) == 1 else digest(made)) if made else None
 
     def pending(self, film: StoryClips, features: Features) -> list[Unit]:
         """The units that no known row answers."""
@@ -164,8 +193,8 @@ class Metric(ABC):
             shot=unit.shot,
             value=value,
             reason=reason,
-            encoder=self.need.encoder,
-            encoder_digest=features.digest(self.need) if self.need.encoder else None,
+            encoder=self.encoder_names(),
+            encoder_digest=self.encoders_digest(features),
             key=key,
             detail=detail,
         )

@@ -54,6 +54,10 @@ class FeatureCache:
         self._held[key] = found
         return found
 
+    def has(self, key: str) -> bool:
+        """Whether the array is there and whole."""
+        return self.get(key) is not None
+
     def put(self, key: str, value: np.ndarray) -> None:
         """Keep an array."""
         self._held[key] = value

@@ -13,6 +13,7 @@ import numpy as np
 
 from metrics.base import Features, Found, Metric, Need, StoryClips, Unit, whole_story
 from metrics.cross_shot_consistency import mean_pair_similarity, similarity_matrix
+from metrics.frames import FrameSet, mean_feature, taken
 
 
 def shot_appearance(feats_FD: np.ndarray) -> np.ndarray:
@@ -22,8 +23,13 @@ def shot_appearance(feats_FD: np.ndarray) -> np.ndarray:
         >>> shot_appearance(np.array([[2.0, 0.0], [0.0, 1.0]])).tolist()
         [0.5, 0.5]
     """
-    x = np.asarray(feats_FD, np.float64)
-    return np.asarray((x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).mean(axis=0))
+    return mean_feature(FrameSet(features=feats_FD, index=np.arange(len(feats_FD)), total=len(feats_FD)), unit=True)
+
+
+def appearances(film: StoryClips, unit: Unit, need: Need, features: Features) -> tuple[np.ndarray, list[FrameSet]]:
+    """(S, D) appearance of each of the unit's shots, and the frames that it comes from."""
+    frames = [features.frames(need, film.clips[index]) for index in unit.clips]
+    return np.stack([mean_feature(one, unit=True) for one in frames]), frames
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,6 @@ class CrossShotAppearance(Metric):
 
     def measure(self, film: StoryClips, unit: Unit, features: Features) -> Found:
         """Mean over pairs."""
-        shots = np.stack([shot_appearance(features.clip(self.need, film.clips[index])) for index in unit.clips])
+        shots, frames = appearances(film, unit, self.need, features)
         matrix = similarity_matrix(shots)
-        return Found(value=mean_pair_similarity(shots), detail={"shots": len(shots), "matrix": matrix.round(4).tolist()})
+        return Found(value=mean_pair_similarity(shots), detail={"shots": len(shots), **taken(frames), "matrix": matrix.round(4).tolist()})

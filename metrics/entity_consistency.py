@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from metrics.base import Features, Found, Metric, Need, StoryClips, Unit
-from metrics.cross_shot_appearance import shot_appearance
+from metrics.cross_shot_appearance import appearances
 from metrics.cross_shot_consistency import similarity_matrix
 from stbench.story import Shot
 
@@ -65,6 +65,7 @@ class EntityConsistency(Metric):
     def measure(self, film: StoryClips, unit: Unit, features: Features) -> Found:
         """Mean over the pairs."""
         place = {index: k for k, index in enumerate(unit.clips)}
-        matrix = similarity_matrix(np.stack([shot_appearance(features.clip(self.need, film.clips[index])) for index in unit.clips]))
+        shots, _ = appearances(film, unit, self.need, features)
+        matrix = similarity_matrix(shots)
         found = [float(matrix[place[i], place[j]]) for i, j in unit.facts["pairs"]]
         return Found(value=float(np.mean(found)), detail={"pairs": len(found), "least": round(min(found), 4)})

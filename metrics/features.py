@@ -3,54 +3,74 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from metrics.base import Clip, Need, NoValueError
 from metrics.cache import FeatureCache
+from metrics.collectors import Chosen, Collector, Frames, Neighbours, Whole
+from metrics.decoding import batches, promised_frames
+from metrics.frames import ALL, FrameSet
 from metrics.reading import READER, read_clip, reader_digest
 from metrics.temporal_flickering import frame_differences
 from stbench.encoders import ENCODERS
+from stbench.keys import digest
 from stbench.scores import Score
-from stbench.video import VideoError, read_mp4
+from stbench.video import VideoError
 
 DIFFERENCES_DIGEST = hashlib.sha256(b"frame differences, uint8, v1").hexdigest()
+READER_LIMIT = 32  # frames; Story World's shots have 17
+PASSES = 8  # of one clip; a file whose length changes from pass to pass is broken
 
 
 class FeatureSource:
     """The `metrics.base.Features` of one scoring. Encoders are loaded when the first clip or text needs them.
 
+    `prepare` may be called from several threads for different clips; everything else belongs to one thread.
+
     Attributes:
-        decoded: How many clips were decoded so far.
+        decoded: How many times a clip was decoded so far.
         encoded: How many features were computed so far, by kind.
+        policy: Which frames stand for a clip: "all", "auto" or a number (see `metrics.frames`).
     """
 
-    def __init__(self, *, protocol: str, device: str, cache: FeatureCache, known: Mapping[str, Score]):
-        self.protocol, self.known = protocol, known
+    def __init__(self, *, protocol: str, device: str, cache: FeatureCache, known: Mapping[str, Score], policy: str = ALL):
+        self.protocol, self.known, self.policy = protocol, known, policy
         self._device, self._cache = device, cache
         self._encoders: dict[str, Any] = {}
         self._digests: dict[Need, str] = {}
         self._failures: dict[tuple[Need, str], str] = {}
+        self._lock = threading.RLock()
         self.decoded = 0
         self.encoded: dict[Need, int] = {}
 
     def digest(self, need: Need) -> str:
-        """sha256 of what makes this kind of feature."""
-        if need not in self._digests:
-            if need == READER:
-                self._digests[need] = reader_digest()
-            elif need.encoder is None:
-                self._digests[need] = DIFFERENCES_DIGEST
-            else:
-                self._digests[need] = str(ENCODERS.get(need.encoder).digest())  # type: ignore[attr-defined]
-        return self._digests[need]
+        """sha256 of what makes this kind of feature, the frame policy included."""
+        with self._lock:
+            if need not in self._digests:
+                self._digests[need] = self._maker(need)
+            return self._digests[need]
+
+    def _maker(self, need: Need) -> str:
+        if need == READER:
+            return reader_digest()
+        if need.encoder is None:
+            return DIFFERENCES_DIGEST
+        maker = str(ENCODERS.get(need.encoder).digest())  # type: ignore[attr-defined]
+        if need.kind == "frames" and self.policy != ALL:
+            maker = digest([maker, "frames", self.policy])
+        if need.detector is not None:
+            maker = digest([maker, "boxes", str(ENCODERS.get(need.detector).digest())])  # type: ignore[attr-defined]
+        return maker
 
     def _encoder(self, name: str) -> Any:
-        if name not in self._encoders:
-            self._encoders[name] = ENCODERS.get(name).load(self._device)  # type: ignore[attr-defined]
-        return self._encoders[name]
+        with self._lock:
+            if name not in self._encoders:
+                self._encoders[name] = ENCODERS.get(name).load(self._device)  # type: ignore[attr-defined]
+            return self._encoders[name]
 
     def _key(self, need: Need, content: str) -> str:
         return FeatureCache.key(kind=need.kind, maker=self.digest(need), content=content)
@@ -58,47 +78,94 @@ class FeatureSource:
     def clip(self, need: Need, clip: Clip) -> np.ndarray:
         """The feature of one clip; raises `NoValueError` where the clip is missing, unreadable or unfit."""
         self.prepare(clip, [need])
-        content = _content(clip)
+        content = content_of(need, clip)
         if (need, content) in self._failures:
             raise NoValueError(self._failures[need, content])
         found = self._cache.get(self._key(need, content))
         if found is None:
-            raise NoValueError("the feature could not be kept")
+            raise NoValueError(clip.reason or "the shot is missing")
         return found
 
+    def frames(self, need: Need, clip: Clip) -> FrameSet:
+        """Frame features of one clip, with the places of the frames that were taken; raises as `clip` does."""
+        features = self.clip(need, clip)
+        if self.policy == ALL:
+            return FrameSet(features=features, index=np.arange(len(features)), total=len(features))
+        places = self._cache.get(self._places_key(need, content_of(need, clip)))
+        if places is None:
+            raise NoValueError("the features are there, but not the places of their frames: delete the cache")
+        risk = None if np.isnan(places[1]) else float(places[1])
+        return FrameSet(features=features, index=places[2:].astype(np.int64), total=int(places[0]), risk=risk)
+
+    def _places_key(self, need: Need, content: str) -> str:
+        return FeatureCache.key(kind="places", maker=self.digest(need), content=content)
+
+    def _lacks(self, need: Need, clip: Clip) -> bool:
+        content = content_of(need, clip)
+        return (need, content) not in self._failures and not self._cache.has(self._key(need, content))
+
     def prepare(self, clip: Clip, needs: Sequence[Need]) -> None:
-        """Compute what the cache lacks of these features, decoding the clip once at most."""
+        """Compute what the cache lacks of these features, decoding the clip once."""
         if clip.video is None:
             return
-        content = _content(clip)
-        lacking = [n for n in needs if (n, content) not in self._failures and self._cache.get(self._key(n, content)) is None]
+        lacking = {need: self._collector(need, clip) for need in needs if self._lacks(need, clip)}
         if not lacking:
             return
         try:
-            frames, _ = read_mp4(clip.video)
-            self.decoded += 1
+            self._collect(clip, list(lacking.values()))
         except VideoError:
-            self._failures.update({(need, content): "the video cannot be decoded" for need in needs})
+            for need in lacking:
+                self._failures[need, content_of(need, clip)] = "the video cannot be decoded"
             return
-        for need in lacking:
+        for need, collector in lacking.items():
+            content = content_of(need, clip)
             try:
-                self._cache.put(self._key(need, content), self._compute(need, frames))
-                self.encoded[need] = self.encoded.get(need, 0) + 1
+                self._keep(need, content, collector)
             except NoValueError as why:
                 self._failures[need, content] = str(why)
 
-    def _compute(self, need: Need, frames: np.ndarray) -> np.ndarray:
+    def _collect(self, clip: Clip, collectors: list[Collector]) -> None:
+        """Feed batches of frames until every collector has what it needs."""
+        if clip.video is None:
+            return
+        promised = promised_frames(clip.video)
+        for _ in range(PASSES):
+            for collector in collectors:
+                collector.start(promised)
+            at = 0
+            for frames in batches(clip.video):
+                for collector in collectors:
+                    collector.add(frames, at)
+                at += len(frames)
+            with self._lock:
+                self.decoded += 1
+            promised = at
+            collectors = [collector for collector in collectors if not collector.done(at)]
+            if not collectors:
+                return
+        raise VideoError("has another length each time it is decoded", where=str(clip.video), expected="a video")
+
+    def _keep(self, need: Need, content: str, collector: Collector) -> None:
+        made = collector.result()
+        if not need.is_text and not np.isfinite(made).all():
+            raise NoValueError(f"{need.encoder} gave a feature that is not finite")
+        if isinstance(collector, Frames) and self.policy != ALL:
+            found = collector.frame_set()
+            places = np.concatenate([[found.total, np.nan if found.risk is None else found.risk], found.index])
+            self._cache.put(self._places_key(need, content), places)
+        self._cache.put(self._key(need, content), made)
+        with self._lock:
+            self.encoded[need] = self.encoded.get(need, 0) + 1
+
+    def _collector(self, need: Need, clip: Clip) -> Collector:
         if need == READER:
-            return read_clip(frames)
+            return Whole(read_clip, READER_LIMIT)
         if need.kind == "differences":
-            return frame_differences(frames)
-        if need.encoder is None or need.kind not in ("video", "frames"):
+            return Neighbours(frame_differences, np.zeros(0))
+        if need.encoder is None or need.kind not in MAKERS:
             raise ValueError(f"nothing makes features of kind {need.kind!r}")
         encoder = self._encoder(need.encoder)
-        made: np.ndarray = encoder.encode_video(frames) if need.kind == "video" else encoder.encode_frames(frames)
-        if not np.isfinite(made).all():
-            raise NoValueError(f"{need.encoder} gave a feature that is not finite")
-        return made
+        return MAKERS[need.kind](self, need, encoder, clip)
 
     def texts(self, encoder: str, texts: Sequence[str]) -> np.ndarray:
         """(N, D) unit vectors of N texts."""
@@ -119,7 +186,22 @@ class FeatureSource:
         self._failures.clear()
 
 
-def _content(clip: Clip) -> str:
+def _video(source: FeatureSource, need: Need, encoder: Any, clip: Clip) -> Collector:
+    """Encoders that say which frames they look at get those; others get the whole clip."""
+    if hasattr(encoder, "pick"):
+        return Chosen(encoder.encode_picked, encoder.pick)
+    return Chosen(encoder.encode_video, lambda total: list(range(total)))
+
+
+def _frames(source: FeatureSource, need: Need, encoder: Any, clip: Clip) -> Collector:
+    return Frames(encoder.encode_frames, source.policy)
+
+
+MAKERS: dict[str, Callable[[FeatureSource, Need, Any, Clip], Collector]] = {"video": _video, "frames": _frames}
+
+
+def content_of(need: Need, clip: Clip) -> str:
+    """What a feature is made from: the digest of the video and, where boxes are looked for, who is looked for."""
     if clip.digest is None:
         raise NoValueError(clip.reason or "the shot is missing")
     return clip.digest

@@ -6,13 +6,14 @@ as they are, so scores do not depend on order, on interruptions, or on which oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metrics.base import Clip, Metric, Need, StoryClips
 from metrics.cache import FeatureCache
 from metrics.features import FeatureSource
+from metrics.frames import ALL, check_policy
 from metrics.protocols import PROTOCOLS
 from stbench.scores import Score
 
@@ -53,14 +54,21 @@ def score_films(
     metrics: Sequence[Metric],
     features: FeatureSource,
     progress: Progress | None = None,
+    workers: int = 1,
 ) -> list[Score]:
-    """One row per metric and unit, film by film; memory does not grow with the number of films."""
+    """One row per metric and unit, film by film; memory does not grow with the number of films.
+
+    Args:
+        films: What is to be scored.
+        metrics: By what.
+        features: From what.
+        progress: Called after each clip.
+        workers: How many clips of a film are decoded and encoded at the same time; they share one set of weights.
+    """
     total, done = sum(len(film.clips) for film in films), 0
     rows: list[Score] = []
     for film in films:
-        needs = _pending_needs(film, metrics, features)
-        for i, clip in enumerate(film.clips):
-            features.prepare(clip, sorted(needs.get(i, ()), key=repr))
+        for clip in _prepared(film, metrics, features, workers):
             done += 1
             if progress:
                 progress(done, total, f"{film.story.id} {clip.shot.id}")
@@ -68,6 +76,33 @@ def score_films(
             rows += metric.score(film, features)
         features.forget()
     return rows
+
+
+def _prepared(film: StoryClips, metrics: Sequence[Metric], features: FeatureSource, workers: int) -> Iterator[Clip]:
+    """Compute what the film's rows will read; yields each clip when it is done. Clips with the same bytes are one piece of work."""
+    needs = _pending_needs(film, metrics, features)
+    groups: dict[str, list[int]] = {}
+    for i, clip in enumerate(film.clips):
+        groups.setdefault(clip.digest or f"none {i}", []).append(i)
+
+    def work(group: list[int]) -> list[Clip]:
+        for i in group:
+            features.prepare(film.clips[i], sorted(needs.get(i, ()), key=repr))
+        return [film.clips[i] for i in group]
+
+    if workers == 1:
+        for group in groups.values():
+            yield from work(group)
+        return
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = [pool.submit(work, group) for group in groups.values()]
+        try:
+            for job in as_completed(jobs):
+                yield from job.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _pending_needs(film: StoryClips, metrics: Sequence[Metric], features: FeatureSource) -> dict[int, set[Need]]:
@@ -85,7 +120,9 @@ def known_rows(rows: Sequence[Score]) -> Mapping[str, Score]:
     return {row.key: row for row in rows}
 
 
-def score_run(run: RunFolder, *, protocol: str, device: str, progress: Progress | None = None) -> list[Score]:
+def score_run(
+    run: RunFolder, *, protocol: str, device: str, progress: Progress | None = None, frames: str = ALL, workers: int = 1
+) -> list[Score]:
     """All rows of a protocol for a run folder; features are kept under its `cache/`.
 
     Args:
@@ -93,6 +130,8 @@ def score_run(run: RunFolder, *, protocol: str, device: str, progress: Progress 
         protocol: A name of `metrics.protocols.PROTOCOLS`.
         device: Where encoders run ("cpu", "cuda", …).
         progress: Called as progress(shots done, shots, where it is).
+        frames: Which frames stand for a shot: "all", "auto" or a number (`metrics.frames`).
+        workers: Clips of a film that are worked on at the same time.
 
     Returns:
         One row for each expected unit, with a value or a reason. Metrics that apply to no film of the run (ground truth
@@ -105,5 +144,24 @@ def score_run(run: RunFolder, *, protocol: str, device: str, progress: Progress 
         total = sum(len(film.clips) for film in films)
         progress(0, total, f"left out, the scripts say nothing that they need (ground truth, who appears where): {', '.join(left_out)}")
     cache = FeatureCache(Path(run.path) / CACHE)
-    features = FeatureSource(protocol=protocol, device=device, cache=cache, known=known_rows(run.scores()))
-    return score_films(films, metrics=metrics, features=features, progress=progress)
+    features = FeatureSource(protocol=protocol, device=device, cache=cache, known=known_rows(run.scores()), policy=check_policy(frames))
+    rows = score_films(films, metrics=metrics, features=features, progress=progress, workers=workers)
+    if frames != ALL and progress:
+        progress(0, len(rows), sampling_remark(rows))
+    return rows
+
+
+def sampling_remark(rows: Sequence[Score]) -> str:
+    """How many frames stood for how many, and the largest error that this risks.
+
+    Example:
+        >>> sampling_remark([])
+        'every frame was encoded'
+    """
+    sampled = [row for row in rows if "frames_encoded" in row.detail]
+    if not sampled:
+        return "every frame was encoded"
+    encoded, frames = (sum(row.detail[name] for row in sampled) for name in ("frames_encoded", "frames"))
+    risks = [row.detail["risk"] for row in sampled if "risk" in row.detail]
+    risk = f"; the largest error it risks is {max(risks):.4f}" if risks else "; the error of a fixed number is not known"
+    return f"{encoded} of {frames} frames were encoded{risk}"

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, NoValueError, StoryClips, Unit, each_shot
+from metrics.base import Features, Found, Metric, Need, StoryClips, Unit, each_shot
+from metrics.frames import FrameSet, consistency, taken
 
 
 def frame_consistency(feats_FD: np.ndarray) -> float:
@@ -22,16 +23,7 @@ def frame_consistency(feats_FD: np.ndarray) -> float:
         >>> frame_consistency(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
         0.5
     """
-    if len(feats_FD) < 2:
-        raise NoValueError("the shot has one frame: nothing to compare it with")
-    x = np.asarray(feats_FD, np.float64)
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    if not (length > 0).all():
-        raise NoValueError("a feature is zero: it has no direction")
-    x = x / length
-    to_previous = np.maximum(0, (x[1:] * x[:-1]).sum(axis=1))
-    to_first = np.maximum(0, x[1:] @ x[0])
-    return float(((to_previous + to_first) / 2).mean())
+    return consistency(FrameSet(features=feats_FD, index=np.arange(len(feats_FD)), total=len(feats_FD)))
 
 
 @dataclass(frozen=True)
@@ -57,5 +49,5 @@ class SubjectConsistency(Metric):
 
     def measure(self, film: StoryClips, unit: Unit, features: Features) -> Found:
         """VBench's formula."""
-        feats = features.clip(self.need, film.clips[unit.clips[0]])
-        return Found(value=frame_consistency(feats), detail={"frames": len(feats)})
+        frames = features.frames(self.need, film.clips[unit.clips[0]])
+        return Found(value=consistency(frames), detail=taken([frames]))

@@ -33,7 +33,11 @@ class FrameEncoder(Encoder, Protocol):
 
 
 class VideoEncoder(Encoder, Protocol):
-    """Features of a whole clip."""
+    """Features of a whole clip.
+
+    An encoder that looks at few frames may also have `pick(total) -> indices` and `encode_picked(frames)`: then a long clip need not be
+    held in memory.
+    """
 
     def encode_video(self, frames: np.ndarray) -> np.ndarray:
         """(F, H, W, 3) uint8, any F ≥ 1 → (D,) float32 of length 1; the encoder chooses its frames."""

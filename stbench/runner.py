@@ -274,22 +274,24 @@ def _score_and_sum_up(
     )
 
 
-def score_and_report(folder: RunFolder, *, protocol: str, device: str, display: Display) -> tuple[tuple[Aggregate, ...], dict[str, Any]]:
+def score_and_report(
+    folder: RunFolder, *, protocol: str, device: str, display: Display, how: Mapping[str, Any] | None = None
+) -> tuple[tuple[Aggregate, ...], dict[str, Any]]:
     """Score a run under a protocol, write its report, and sum the rows up."""
-    rows = score_folder(folder, protocol=protocol, device=device, progress=display.scoring)
+    rows = score_folder(folder, protocol=protocol, device=device, progress=display.scoring, how=how)
     written = report_runs([folder], folder.report_path)
     return tuple(aggregate(rows)), {"scores": folder.scores_path, **written}
 
 
-def rescore(folder: RunFolder, *, protocol: str | None, device: str, display: Display) -> RunOutcome:
-    """`stbench score`: score an existing run; nothing is generated."""
+def rescore(folder: RunFolder, *, protocol: str | None, device: str, display: Display, how: Mapping[str, Any] | None = None) -> RunOutcome:
+    """`stbench score`: score an existing run; nothing is generated. `how`: see `stbench.scoring.score_folder`."""
     with locked(folder.path):
         device = resolve_device(device)
         protocol = protocol or folder.manifest.protocol
         check_protocol(protocol)
         parts = folder.story_records()
         done = sum(len(part.records) for part in parts)
-        aggregates, written = score_and_report(folder, protocol=protocol, device=device, display=display)
+        aggregates, written = score_and_report(folder, protocol=protocol, device=device, display=display, how=how)
     films = [path for path in (folder.film_path(part.story.id) for part in parts) if path.exists()]
     full = done == folder.manifest.counts.expected
     return RunOutcome(

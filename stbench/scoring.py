@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from stbench.registry import Registry
 from stbench.scores import Score
 from stbench.store import RunFolder
+from stbench.sums import write_sums
 
 
 class Progress(Protocol):
@@ -23,7 +24,7 @@ class Progress(Protocol):
 class ScoreRun(Protocol):
     """Scores a run under a protocol, reusing stored rows whose keys are unchanged."""
 
-    def __call__(self, run: RunFolder, *, protocol: str, device: str, progress: Progress | None) -> list[Score]:
+    def __call__(self, run: RunFolder, *, protocol: str, device: str, progress: Progress | None, **how: Any) -> list[Score]:
         """All rows of the protocol, one for each expected unit."""
         ...
 
@@ -59,9 +60,11 @@ def _protocols() -> Registry[Any]:
     return registry
 
 
-def score_folder(run: RunFolder, *, protocol: str, device: str, progress: Progress | None) -> list[Score]:
-    """Score a run and store the rows; rows of other protocols stay."""
-    rows = SCORERS.get("metrics")(run, protocol=protocol, device=device, progress=progress)
+def score_folder(
+    run: RunFolder, *, protocol: str, device: str, progress: Progress | None, how: Mapping[str, Any] | None = None
+) -> list[Score]:
+    """Score a run and store the rows; rows of other protocols stay. `how`: `frames` and `workers`, where they were given."""
+    rows = SCORERS.get("metrics")(run, protocol=protocol, device=device, progress=progress, **(how or {}))
     run.replace_scores(rows, protocol=protocol)
     return rows
 
@@ -77,4 +80,6 @@ def report_runs(runs: list[RunFolder], out: Path) -> dict[str, Any]:
         paths = {f.name: getattr(paths, f.name) for f in fields(paths)}
     if not isinstance(paths, Mapping):
         raise TypeError(f"write_report returned {type(paths).__name__}, expected a mapping or dataclass of paths")
-    return {name: value for name, value in paths.items() if value}
+    written = {name: value for name, value in paths.items() if value}
+    write_sums(out, [path for path in written.values() if isinstance(path, Path)])
+    return written

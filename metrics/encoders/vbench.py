@@ -190,12 +190,21 @@ class ViclipL14(Published):
 
     def encode_video(self, frames: np.ndarray) -> np.ndarray:
         """(F, H, W, 3) uint8, any F ≥ 1 → (768,) float32 of length 1."""
+        return self.encode_picked(frames[self.pick(len(frames))])
+
+    def pick(self, total: int) -> list[int]:
+        """The middles of 8 equal intervals."""
+        from metrics.encoders.sampling import midpoints
+
+        return midpoints(total, self._net.config.frames)
+
+    def encode_picked(self, frames: np.ndarray) -> np.ndarray:
+        """The picked frames → (768,) float32 of length 1."""
         import torch
 
-        from metrics.encoders.sampling import midpoints
         from metrics.encoders.vbench_transforms import clip_input
 
-        images = _images(frames[midpoints(len(frames), self._net.config.frames)], self._device)
+        images = _images(frames, self._device)
         with torch.inference_mode():
             return _unit(self._net.vision_encoder(clip_input(images, self._net.config.image)[None]))[0]
 

@@ -133,9 +133,17 @@ class WorldClip:
 
     def encode_video(self, frames: np.ndarray) -> np.ndarray:
         """(F, H, W, 3) uint8, any F ≥ 1 → (D,) float32 of length 1."""
+        return self.encode_picked(frames[self.pick(len(frames))])
+
+    def pick(self, total: int) -> list[int]:
+        """Which frames of a clip it looks at."""
+        return midpoints(total, self._frames)
+
+    def encode_picked(self, frames: np.ndarray) -> np.ndarray:
+        """The picked frames → (D,) float32 of length 1."""
         import torch
 
-        images = to_images(frames[midpoints(len(frames), self._frames)], self._device)
+        images = to_images(frames, self._device)
         with torch.inference_mode():
             feature: np.ndarray = self._net.video(images[None])[0].cpu().numpy().astype(np.float32)
         return feature

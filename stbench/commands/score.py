@@ -49,6 +49,8 @@ def score(
     detect_cuts: Annotated[bool, typer.Option("--detect-cuts", help="Whole films: find the cuts (PySceneDetect).")] = False,
     map_: Annotated[bool, typer.Option("--map", help="Only show which file is which shot.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Trust detected cuts.")] = False,
+    frames: Annotated[str, typer.Option(metavar="all|N|auto", help="Frames that stand for a shot; auto reports its error.")] = "all",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Shots that are worked on at the same time.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
@@ -57,12 +59,13 @@ def score(
     from stbench.config import check_device
     from stbench.display import make_display
 
+    how = {name: value for name, value, usual in (("frames", frames, "all"), ("workers", workers, 1)) if value != usual}
     if (run is None) == (videos is None):
         raise UserError("give either a run folder or --videos", where="stbench score", hint="stbench score --help")
     if run is not None:
         _refuse(suite, out, shot_frames, detect_cuts, map_)
         with make_display() as display:
-            outcome = _again(run, protocol, check_device(device), display)
+            outcome = _again(run, protocol, check_device(device), display, how)
         _end(outcome, json)
     if suite is None:
         raise UserError("--videos needs --suite", where="stbench score", expected="the scripts that the videos film")
@@ -76,7 +79,8 @@ def score(
     if layout.guessed and not yes:
         raise UserError("the cuts were detected, not given", where=str(videos), hint="look at the mapping above, then add --yes")
     with make_display() as display:
-        outcome, layout = _score_videos(Path(str(videos)), loaded, layout, out, protocol or DEFAULT_PROTOCOL, check_device(device), display)
+        asked = (protocol or DEFAULT_PROTOCOL, check_device(device), how)
+        outcome, layout = _score_videos(Path(str(videos)), loaded, layout, out, *asked, display)
     for line in trouble_lines(layout):
         print(line, file=sys.stderr)
     _end(outcome, json)
@@ -87,11 +91,11 @@ def _refuse(*given: Any) -> None:
         raise UserError("--suite, --out, --shot-frames, --detect-cuts and --map go with --videos", where="stbench score")
 
 
-def _again(run: Path, protocol: str | None, device: str, display: Display) -> Any:
+def _again(run: Path, protocol: str | None, device: str, display: Display, how: dict[str, Any]) -> Any:
     from stbench.runner import rescore
     from stbench.store import RunFolder
 
-    return rescore(RunFolder.open(run), protocol=protocol, device=device, display=display)
+    return rescore(RunFolder.open(run), protocol=protocol, device=device, display=display, how=how)
 
 
 def _layout(videos: Path, suite: str, shot_frames: str | None, detect: bool) -> tuple[Layout, Any]:
@@ -105,7 +109,7 @@ def _layout(videos: Path, suite: str, shot_frames: str | None, detect: bool) -> 
 
 
 def _score_videos(
-    videos: Path, suite: Any, layout: Layout, out: Path | None, protocol: str, device: str, display: Display
+    videos: Path, suite: Any, layout: Layout, out: Path | None, protocol: str, device: str, how: dict[str, Any], display: Display
 ) -> tuple[Any, Layout]:
     from stbench.adoption.adopt import adopt, manifest_of
     from stbench.config import resolve_device
@@ -118,7 +122,7 @@ def _score_videos(
     target = out or Path("runs") / f"videos-{videos.resolve().name}-{suite.name}"
     wanted = manifest_of(videos, suite, protocol=protocol, device=device, out=target)
     layout = adopt(layout, wanted, target, progress=lambda story: display.line(f"  taking over {story}"))
-    outcome = rescore(RunFolder.open(target), protocol=protocol, device=device, display=display)
+    outcome = rescore(RunFolder.open(target), protocol=protocol, device=device, display=display, how=how)
     return (outcome if layout.whole else replace(outcome, verdict="partial")), layout
 
 

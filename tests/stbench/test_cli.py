@@ -158,6 +158,7 @@ def test_the_command_line_has_exactly_these_flags():
         "score": [
             "--detect-cuts",
             "--device",
+            "--frames",
             "--json",
             "--map",
             "--out",
@@ -165,6 +166,7 @@ def test_the_command_line_has_exactly_these_flags():
             "--shot-frames",
             "--suite",
             "--videos",
+            "--workers",
             "--yes",
             "run",
         ],
