@@ -110,6 +110,12 @@ class Comparison:
         counts = [row.change.n_stories for row in self.rows if row.change.p is not None]
         return max(2.0 ** (1 - max(counts)), 1 / (1 + DRAWS)) if counts else None
 
+    @property
+    def too_few_stories(self) -> bool:
+        """No mark can be `+` or `-`, whatever the numbers are."""
+        tested = sum(row.change.p is not None for row in self.rows)
+        return self.smallest_p is not None and self.smallest_p * tested > ALPHA
+
     def rows_of(self, arm: str) -> list[Row]:
         """The rows of one arm."""
         return [row for row in self.rows if row.arm == arm]

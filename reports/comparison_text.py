@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from reports.comparison import LEGEND, Comparison, Row
 from reports.costs import seconds_per_shot
 from reports.tables import interval_text, p_text, short_digests, value_text
-from stbench.significance import ALPHA
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,9 +53,8 @@ def legend_lines(comparison: Comparison) -> list[str]:
         "whole stories flipped, Holm-corrected over all rows. W/T/L: stories won, tied,",
         "lost. g: mean change of a story in standard deviations (Hedges).",
     ]
-    smallest = comparison.smallest_p
-    if smallest is not None and smallest * sum(row.change.p is not None for row in comparison.rows) > ALPHA:
-        lines.append(f"Too few stories for a verdict: no p below {smallest:.2g} can appear before correction.")
+    if comparison.too_few_stories:
+        lines.append(f"Too few stories for a verdict: no p below {comparison.smallest_p:.2g} can appear before correction.")
     return lines
 
 

@@ -26,7 +26,7 @@ def table_page(runs: Sequence[RunScores], comparison: Comparison | None) -> str:
     if comparison:
         parts.append(_section(f"Change against {_escape(comparison.base.title)}", paired_table(comparison), paired_note(comparison)))
     parts.append(_section("Not scored", _reasons_table(runs), ""))
-    parts.append(_section("Not comparable", _warnings(runs), ""))
+    parts.append(_section("Not comparable", "\n".join(f"- {_escape(line)}" for line in comparability_notes(runs)), ""))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -133,20 +133,20 @@ def _reasons_table(runs: Sequence[RunScores]) -> str:
     return _table(["method", "metric", "n", "reason"], rows) if rows else ""
 
 
-def _warnings(runs: Sequence[RunScores]) -> str:
-    """Why numbers of these runs should not be compared; "" if nothing speaks against it."""
+def comparability_notes(runs: Sequence[RunScores]) -> list[str]:
+    """Why numbers of these runs should not be compared; empty if nothing speaks against it."""
     lines = []
     if not same_stories(runs):
-        lines.append("- The runs did not film the same stories: no best value is marked, and changes are of the shared shots only.")
+        lines.append("The runs did not film the same stories: no best value is marked, and changes are of the shared shots only.")
     versions: dict[str, set[tuple[str, ...]]] = {}
     for key in metric_keys(runs):
         versions.setdefault(key[1], set()).add(key)
     lines += [
-        f"- `{name}` was computed in {len(keys)} ways (protocol, version or encoder differ), so it has as many columns."
+        f"{name} was computed in {len(keys)} ways (protocol, version or encoder differ), so it has as many columns."
         for name, keys in versions.items()
         if len(keys) > 1
     ]
-    return "\n".join(lines)
+    return lines
 
 
 def _any_line(runs: Sequence[RunScores], key: tuple[str, ...]) -> Aggregate:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from stbench.scores import Aggregate, Score, aggregate
@@ -15,7 +16,7 @@ from stbench.scores import Aggregate, Score, aggregate
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stbench.store import RunFolder
+    from stbench.store import RunFolder, StoryRecords
 
 # Rows to read others against: the truth cannot be beaten, and a frozen picture is not a film. They never win a column.
 REFERENCES = ("world-truth", "frozen")
@@ -29,6 +30,16 @@ class RunScores:
     run: RunFolder
     scores: tuple[Score, ...]
     lines: tuple[Aggregate, ...]
+
+    @cached_property
+    def parts(self) -> list[StoryRecords]:
+        """The records of the finished shots, story by story; read once."""
+        return self.run.story_records()
+
+    @cached_property
+    def timings(self) -> list[dict[str, Any]]:
+        """The raw spans of time; read once."""
+        return self.run.timings()
 
     @property
     def reference(self) -> bool:
@@ -98,7 +109,7 @@ def summary_frame(runs: Sequence[RunScores]) -> pd.DataFrame:
 
 def _run_facts(run: RunScores) -> dict[str, Any]:
     m = run.run.manifest
-    return {"run": m.name, "method": m.method, "model": m.model, "suite": m.suite.name, "seed": m.seed}
+    return {"title": run.title, "run": m.name, "method": m.method, "model": m.model, "suite": m.suite.name, "seed": m.seed}
 
 
 def _compact_json(value: Any) -> str:

@@ -15,6 +15,7 @@ import typer
 from stbench.commands import compare as compare_command
 from stbench.commands import fetch as fetch_command
 from stbench.commands import protocol as protocol_command
+from stbench.commands import report as report_command
 from stbench.commands import score as score_command
 from stbench.commands import suite as suite_command
 from stbench.commands import verify as verify_command
@@ -85,8 +86,11 @@ def run(
         json=json,
     )
     from stbench.display import make_display
+    from stbench.workers import helped, led
 
-    with make_display() as display:
+    if helped(config):
+        return
+    with led(config), make_display() as display:
         outcome = run_it(config, display)
     _end(outcome, json)
 
@@ -94,25 +98,7 @@ def run(
 score_command.register(app)
 
 
-@app.command(epilog=examples("stbench report runs/memory", "stbench report runs/memory runs/independent --out runs/report"))
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="One or more run folders.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="RUN/report, or runs/report for several")] = None,
-    json: JsonFlag = False,
-) -> None:
-    """Tables and contact sheets of one run, or of several side by side."""
-    from stbench.endcard import json_paths
-    from stbench.scoring import report_runs
-    from stbench.store import RunFolder
-
-    folders = [RunFolder.open(path) for path in runs]
-    target = out or (folders[0].report_path if len(folders) == 1 else Path("runs") / "report")
-    paths = json_paths(report_runs(folders, target))
-    if json:
-        print_json({"verdict": "complete", "runs": [str(path) for path in runs], "paths": paths})
-    for name, value in paths.items():
-        for path in value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]:
-            print(f"{name.replace('_', ' '):<15} {path}", file=sys.stderr)
+report_command.register(app)
 
 
 @app.command(epilog=examples("stbench check runs/memory"))

@@ -18,7 +18,7 @@ from .conftest import RunMaker, make_story
 def test_one_run_gives_tables_and_a_sheet_per_story(make_run: RunMaker, tmp_path: Path) -> None:
     run = make_run("storymem")
     paths = write_report([run], tmp_path / "report")
-    assert set(paths) == {"table", "scores_csv", "summary_csv", "sheets"}
+    assert set(paths) == {"html", "table", "latex", "scores_csv", "summary_csv", "sheets"}
     assert sorted(path.name for path in paths["sheets"].iterdir()) == ["alpha.png", "beta.png"]
     with Image.open(paths["sheets"] / "alpha.png") as sheet:
         assert min(sheet.size) > 300

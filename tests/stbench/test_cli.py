@@ -111,7 +111,12 @@ def test_lists_say_what_there_is(film):
     assert done.code == 0
     assert {"fake", "frozen", "storymem", "wan-t2v", "world-truth"} <= {line.split()[0] for line in done.out.splitlines()}
     assert all(len(line.split()) > 3 for line in done.out.splitlines())
-    assert [entry["name"] for entry in json.loads(film("list", "suites", "--json").out)["suites"]] == ["world", "world-mini"]
+    assert [entry["name"] for entry in json.loads(film("list", "suites", "--json").out)["suites"]] == [
+        "stbench-30",
+        "stbench-mini",
+        "world",
+        "world-mini",
+    ]
 
 
 def test_suite_show_counts(film, scripts):
@@ -173,7 +178,7 @@ def test_the_command_line_has_exactly_these_flags():
         "fetch": ["--into", "--json", "--mode", "--part", "--yes", "model"],
         "protocol": ["--json", "name"],
         "verify": ["--attention", "--device", "--dtype", "--json", "folder"],
-        "report": ["--json", "--out", "runs"],
+        "report": ["--by", "--cost", "--embed", "--intervals", "--json", "--out", "runs"],
         "compare": ["--json", "--strict", "base", "new"],
         "check": ["--json", "run"],
         "list": ["--json", "what"],

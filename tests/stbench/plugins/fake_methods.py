@@ -131,7 +131,7 @@ def score_run(run, *, protocol, device, progress):
     return rows
 
 
-def write_report(runs, out):
+def write_report(runs, out, **wanted):
     out.mkdir(parents=True, exist_ok=True)
     table = out / "table.md"
     table.write_text("".join(f"{run.name}\n" for run in runs))

@@ -1,0 +1,43 @@
+"""Sections that are asked for: quality against cost, and ablations by settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.ablation import ablation
+from reports.costs import seconds_per_shot
+from reports.page import Extra
+from reports.plots_cost import cost_figure
+from reports.tables import RunScores, metric_keys
+from stbench.errors import UserError
+
+
+def extra_sections(runs: Sequence[RunScores], *, by: Sequence[str], cost: Sequence[str]) -> list[Extra]:
+    """The sections that these runs have numbers for.
+
+    Raises:
+        UserError: A metric of `cost` or a setting of `by` is in no run.
+    """
+    metrics = list(dict.fromkeys(key[1] for key in metric_keys(runs)))
+    for metric in cost:
+        if metric not in metrics:
+            raise UserError(f"no run has the metric {metric!r}", where="--cost", expected=f"one of: {', '.join(metrics) or 'none'}")
+    sections = []
+    if len(runs) > 1 and metrics and any(seconds_per_shot([run]) for run in runs):
+        plots = [figure for metric in cost or metrics[:1] if len((figure := cost_figure(runs, metric)).frame)]
+        note = "The line is the Pareto front: no other run is better at no higher cost. Times are the filming machine's."
+        sections.append(Extra(key="cost", title="Quality and cost", note=note, figures=tuple(plots)))
+    if by:
+        table = ablation(runs, by)
+        heads, rows = table.table()
+        sections.append(
+            Extra(
+                key="ablation",
+                title="By settings",
+                note=" ".join(
+                    ["Mean (95% interval, stories resampled); runs that differ in nothing named are taken together.", *table.notes]
+                ),
+                tables=((", ".join(by), heads, rows),),
+            )
+        )
+    return sections
