@@ -5,6 +5,7 @@ VALID: every rule holds. PARTIAL: every rule holds for what is there, but shots 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +15,13 @@ from stbench.films import film_is_current
 from stbench.journal import read_journal
 from stbench.keys import story_keys
 from stbench.record import ShotRecord, as_input
+from stbench.scores import Score
 from stbench.seeds import shot_seed
 from stbench.store import RunFolder
 from stbench.story import Shot, Story
 from stbench.suites import stories_digest
+from stbench.sums import altered
+from stbench.verified import distrust
 from stbench.video import VideoError, read_mp4, read_png
 
 RULES: dict[str, str] = {
@@ -30,7 +34,10 @@ RULES: dict[str, str] = {
     "counts": "the manifest's status and counts are those of the records",
     "films": "every film is joined from the recorded shots",
     "scores": "every score is readable, given once, and about a shot of this run",
+    "comparable": "all values of a metric are of one version, unit and encoder",
+    "report": "the report's files are as they were written",
     "journal": "the journal holds whole lines and knows how every shot came to be",
+    "timing": "every measured time is possible: not negative, of a shot of this run, no longer than the shot took",
 }
 
 
@@ -107,7 +114,11 @@ def check_run(path: Path) -> CheckResult:
     checker.counts()
     checker.films()
     checker.scores()
+    checker.report()
     checker.journal(records)
+    checker.timing(records)
+    if result.problems:
+        distrust(path)
     return result
 
 
@@ -123,6 +134,8 @@ class _Checker:
     def manifest(self) -> None:
         """The stories are those that the digest was made of, as far as all of them are here (`--limit` keeps the first)."""
         manifest = self.folder.manifest
+        if not manifest.intact:
+            self.broken("manifest", "manifest.json", "it was altered since it was written")
         found = stories_digest(manifest.stories)
         if manifest.suite.stories == len(manifest.stories) and found != manifest.suite.digest:
             self.broken("manifest", "suite", f"the stories have digest {found[:12]}, the manifest says {manifest.suite.digest[:12]}")
@@ -158,6 +171,8 @@ class _Checker:
 
     def shot(self, story: Story, shot: Shot, key: str, record: ShotRecord, before: list[ShotRecord], where: str) -> None:
         """Rules of one finished shot."""
+        if not record.intact:
+            self.broken("records", where, "the record was altered since it was written")
         if (record.story, record.shot, record.index) != (story.id, shot.id, shot.index):
             self.broken("records", where, f"the record is of {record.story} {record.shot}, index {record.index}")
         if record.shot_key != key:
@@ -192,8 +207,8 @@ class _Checker:
     def _still(self, record: ShotRecord, name: str, where: str) -> None:
         try:
             shape = read_png(self.folder.shots_path(record.story) / name).shape
-        except (OSError, ValueError) as error:
-            self.broken("decode", where, f"{name} does not decode ({error})")
+        except VideoError as error:
+            self.broken("decode", where, str(error))
             return
         if shape != (record.height, record.width, 3):
             self.broken("decode", where, f"{name} is {shape}, expected {(record.height, record.width, 3)}")
@@ -233,6 +248,7 @@ class _Checker:
         except InvalidRunError as error:
             self.broken("scores", self.folder.scores_path.name, str(error))
             return
+        self._comparable(rows)
         units: set[tuple[str, str | None]] = {(story.id, shot.id) for story in self.folder.stories for shot in story.shots}
         units |= {(story.id, None) for story in self.folder.stories}
         seen: set[tuple[Any, ...]] = set()
@@ -243,14 +259,67 @@ class _Checker:
             if (row.story, row.shot) not in units:
                 self.broken("scores", f"{row.story} {row.shot or ''}".strip(), f"{row.metric} scores what is not in this run")
 
+    def _comparable(self, rows: list[Score]) -> None:
+        kinds: dict[tuple[str, str], set[tuple[int, str, str | None]]] = {}
+        for row in rows:
+            if row.value is not None:
+                kinds.setdefault((row.protocol, row.metric), set()).add((row.version, row.unit, row.encoder_digest))
+        for (protocol, metric), found in kinds.items():
+            if len(found) > 1:
+                self.broken("comparable", f"{protocol} {metric}", f"its values are of {len(found)} kinds (version, unit, encoder)")
+
+    def report(self) -> None:
+        """Reports are derived: a missing one is no harm, an altered one is."""
+        for name, problem in altered(self.folder.report_path).items():
+            self.broken("report", f"report/{name}", problem)
+
+    def timing(self, records: list[ShotRecord]) -> None:
+        """Spans and the journal's clock agree with the records."""
+        reading = read_journal(self.folder.timing_path)
+        for number in reading.broken:
+            self.broken("timing", self.folder.timing_path.name, f"line {number} is not what was written")
+        units = {(story.id, shot.id) for story in self.folder.stories for shot in story.shots}
+        for span in reading.events:
+            if span.get("event") != "span":
+                continue
+            seconds, unit = span.get("seconds"), (span.get("story"), span.get("shot"))
+            if unit not in units:
+                self.result.remarks.append(f"timing: {unit[0]} {unit[1]} is not in this run (any more)")
+            if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+                self.broken("timing", f"{unit[0]} {unit[1]}", f"stage {span.get('stage')} took {seconds!r:.30} s")
+        self._clock(records)
+
+    def _clock(self, records: list[ShotRecord]) -> None:
+        """A shot took no longer than the time between its lines in the journal, unless the clock was set back."""
+        started: dict[Any, float] = {}
+        last, back = -math.inf, 0
+        took: dict[Any, float] = {}
+        for event in read_journal(self.folder.events_path).events:
+            time, key = event.get("time"), event.get("key")
+            if not isinstance(time, int | float):
+                continue
+            back, last = back + (time < last), time
+            if event.get("event") == "shot_started":
+                started[key] = time
+            elif event.get("event") == "shot_done" and key in started:
+                took[key] = time - started[key]
+        if back:
+            self.result.remarks.append(f"the clock went backwards {back} times while it ran; times of day are not to be trusted")
+        for record in records:
+            if not 0 <= record.seconds < math.inf:
+                self.broken("timing", f"{record.story} {record.shot}", f"it took {record.seconds:g} s")
+            elif not back and record.shot_key in took and record.seconds > took[record.shot_key] + 1:
+                found = f"it took {record.seconds:g} s of {took[record.shot_key]:.3f} s between its lines in the journal"
+                self.broken("timing", f"{record.story} {record.shot}", found)
+
     def journal(self, records: list[ShotRecord]) -> None:
         """Every finished shot was started in the journal; torn lines are remarked."""
         reading = read_journal(self.folder.events_path)
         if reading.torn is not None:
             self.result.remarks.append("the journal's last line is torn: the process was cut off while writing it; nothing else is lost")
         for number in reading.broken:
-            self.broken("journal", self.folder.events_path.name, f"line {number} is not a JSON object")
-        started = {event.get("key") for event in reading.events if event.get("event") == "shot_started"}
+            self.broken("journal", self.folder.events_path.name, f"line {number} is not what was written")
+        started = {event.get("key") for event in reading.events if event.get("event") in ("shot_started", "shot_found")}
         for record in records:
             if record.shot_key not in started:
                 self.broken("journal", f"{record.story} {record.shot}", "the journal does not know that it was made")

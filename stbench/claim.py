@@ -1,5 +1,8 @@
 """Claiming a run folder: new, or the same run continued; anything else is refused before a byte is changed.
 
+A damaged manifest is no reason to lose a run: if every record in the folder is of the run that is asked for, so is the folder, and the
+manifest is written anew.
+
 One process at a time: an advisory lock (flock) on `.lock`, which the system frees when the process dies.
 """
 
@@ -8,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stbench.errors import UserError
-from stbench.files import TEMP_PREFIX, loud, make_folder
-from stbench.keys import shot_key
+from stbench.errors import InvalidRunError, UserError
+from stbench.files import TEMP_PREFIX, loud, make_folder, refuse_links
+from stbench.keys import shot_key, story_keys
 from stbench.manifest import FILE, Manifest, read_manifest
 from stbench.record import read_record
 from stbench.redaction import redacted
@@ -48,24 +52,29 @@ def claim(folder: Path, wanted: Manifest) -> Iterator[Manifest | None]:
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a run folder; a `UserError` if another process does."""
     with loud(folder):
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            holder = os.pread(descriptor, 200, 0).decode("ascii", "replace").strip() or "who did not say"
             raise UserError(
-                f"is in use by another process (pid {holder or 'unknown'})", where=str(folder), hint="wait for it, or choose another --out"
+                f"is in use by another process ({holder})", where=str(folder), hint="wait for it, or choose another --out"
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        with loud(folder / LOCK):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
         yield
+        os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 
 
 def inspect(folder: Path, wanted: Manifest) -> Manifest | None:
-    """The manifest of a folder that this run may use, None if the folder is new; a `UserError` if it may not. Reads only."""
+    """The manifest of a folder that this run may use, None if the folder is new; a `UserError` if it may not. Reads only.
+
+    A manifest that was damaged, and is to be written anew, comes back with `intact` false.
+    """
     if not folder.exists():
         return None
     if not folder.is_dir():
@@ -80,11 +89,40 @@ def inspect(folder: Path, wanted: Manifest) -> Manifest | None:
                 hint="nothing was changed; choose another --out",
             )
         return None
-    there = read_manifest(folder)
+    refuse_links(folder)
+    try:
+        there = read_manifest(folder)
+    except InvalidRunError:
+        if not _all_records_are_of(folder, wanted):
+            raise
+        there = None
+    if there is None or (not there.intact and _all_records_are_of(folder, wanted)):
+        written = (folder / FILE).stat().st_mtime
+        return wanted.model_copy(update={"started": there.started if there else round(written, 3), "intact": False})
     difference = _difference(there, wanted) or _lost_stories(folder, there, wanted)
     if difference:
         raise UserError(f"holds another run: {difference}", where=str(folder), hint="nothing was changed; choose another --out")
     return there
+
+
+def _all_records_are_of(folder: Path, wanted: Manifest) -> bool:
+    """There are shots in the folder, and all of them are shots of this run."""
+    shots = folder / "shots"
+    stories = {story.id: story for story in wanted.stories}
+    if not shots.is_dir() or not {path.name for path in shots.iterdir()} <= set(stories):
+        return False
+    found = 0
+    for story in stories.values():
+        keys = story_keys(identity=wanted.identity, story=story, run_seed=wanted.seed)
+        for shot, key in zip(story.shots, keys, strict=True):
+            try:
+                record = read_record(shots / story.id / f"{shot.id}.json")
+            except InvalidRunError:
+                return False
+            if record is not None and record.shot_key != key:
+                return False
+            found += record is not None
+    return found > 0
 
 
 def _difference(there: Manifest, wanted: Manifest) -> str | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stbench.errors import EXIT_PARTIAL, UserError
+from stbench.errors import EXIT_PARTIAL, InvalidRunError, UserError
 
 TEMP_PREFIX = ".tmp-"
 MAX_JSON_BYTES = 64 * 2**20  # of one manifest or record; 10,000 long prompts need about 10 MB
@@ -44,7 +45,30 @@ def read_small_json(path: Path) -> Any:
     size = path.stat().st_size
     if size > MAX_JSON_BYTES:
         raise ValueError(f"it has {size} bytes, at most {MAX_JSON_BYTES} are read")
-    return json.loads(path.read_bytes())
+    return parse_json(path.read_bytes())
+
+
+def parse_json(text: bytes) -> Any:
+    """JSON as we write it: UTF-8, finite numbers, nested within reason; anything else is a ValueError, whatever it is.
+
+    Example:
+        >>> parse_json(b'{"a": [1, 2.5]}')
+        {'a': [1, 2.5]}
+        >>> parse_json(b"1e999")
+        Traceback (most recent call last):
+        ValueError: 1e999 is not a finite number
+    """
+    try:
+        return json.loads(text.decode("utf-8", "surrogatepass"), parse_constant=_finite, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
 
 
 def temp_path(path: Path) -> Path:
@@ -62,6 +86,24 @@ def publish(temp: Path, path: Path) -> None:
             os.close(descriptor)
         temp.replace(path)
         sync_folder(path.parent)
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a run folder that reaches outside of itself, or holds what is neither a file nor a folder.
+
+    Raises:
+        InvalidRunError: A symbolic link that leads out, a pipe, a socket or a device; reading or writing it is not safe.
+    """
+    root, pending = folder.resolve(), [folder]
+    while pending:
+        for entry in os.scandir(pending.pop()):
+            if entry.is_symlink():
+                if not Path(entry.path).resolve().is_relative_to(root):
+                    raise InvalidRunError("is a symbolic link that leads out of the run folder", where=entry.path, hint="remove it")
+            elif entry.is_dir():
+                pending.append(Path(entry.path))
+            elif not entry.is_file():
+                raise InvalidRunError("is neither a file nor a folder", where=entry.path, hint="remove it")
 
 
 def sync_folder(folder: Path) -> None:

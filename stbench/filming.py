@@ -9,13 +9,14 @@ import gc
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from stbench.errors import InvalidRunError, UserError
+from stbench.journal import read_journal
 from stbench.keys import story_keys
 from stbench.methods import FinishedShot, ShotRequest
 from stbench.publish import publish_shot, spans_of
@@ -51,8 +52,8 @@ class StoryOutcome:
 class LazyMaker:
     """The method with its models loaded at the first shot that needs them; a run that reuses every shot loads nothing."""
 
-    def __init__(self, method: Method, device: str, display: Display):
-        self._method, self._device, self._display = method, device, display
+    def __init__(self, method: Method, device: str, display: Display, stories: Sequence[Story] = ()):
+        self._method, self._device, self._display, self._stories = method, device, display, stories
         self._stack = ExitStack()
         self._maker: ShotMaker | None = None
         self.load_s: float | None = None
@@ -71,6 +72,8 @@ class LazyMaker:
             began = time.perf_counter()
             context: AbstractContextManager[ShotMaker] = self._method.open(self._device)
             self._maker = self._stack.enter_context(context)
+            if prepare := getattr(self._maker, "prepare", None):  # what depends on a prompt alone may be done for all of them at once
+                prepare(self._stories)
             self.load_s = time.perf_counter() - began
         return self._maker
 
@@ -95,6 +98,7 @@ def film_story(studio: Studio, story: Story) -> StoryOutcome:
     made = reused = failed = 0
     skipped: list[str] = []
     records: list[ShotRecord] = []
+    known = _journalled(studio.folder)
     for shot, (key, record) in zip(story.shots, reusable(studio.folder, story, studio.journal), strict=True):
         if record is None:
             if studio.halt.is_set() or (failed and studio.on_error != "continue-story"):
@@ -113,12 +117,20 @@ def film_story(studio: Studio, story: Story) -> StoryOutcome:
             studio.display.shot_done(story, shot, seconds=record.seconds, reused=False)
         else:
             reused += 1
+            if key not in known:
+                studio.journal.add("shot_found", story=story.id, shot=shot.id, key=key)
             studio.display.shot_done(story, shot, seconds=record.seconds, reused=True)
         records.append(record)
     if skipped:
         reason = "an earlier shot of the story failed" if failed else "a shot of another story failed, and the policy is to stop"
         studio.journal.add("shots_skipped", story=story.id, shots=skipped, reason=reason)
     return StoryOutcome(story=story.id, made=made, reused=reused, failed=failed, skipped=len(skipped))
+
+
+def _journalled(folder: RunFolder) -> set[str]:
+    """Keys of the shots that the journal knows; one whose line was damaged is noted anew when it is used again."""
+    events = read_journal(folder.events_path).events
+    return {str(event.get("key")) for event in events if event.get("event") in ("shot_started", "shot_found")}
 
 
 def reusable(
@@ -153,12 +165,14 @@ def _problem(folder: RunFolder, record: ShotRecord | None, key: str, before: lis
     """Why a record cannot be reused, or None."""
     if record is None:
         return "there is none"
+    if not record.intact:
+        return "its record was altered"
     if record.shot_key != key:
         return "what it depends on has changed"
     if list(record.inputs) != before:
         return "an earlier shot that it was made from was made again"
     for file in record.files:
-        if verified.sha256(folder.file(record, file)) != file.sha256:
+        if not verified.matches(folder.file(record, file), file.sha256):
             return f"{file.name} is missing or has other bytes"
     return None
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from stbench.files import loud, make_folder, publish, temp_path, write_json
+from stbench.files import loud, make_folder, publish, read_small_json, temp_path, write_json
 from stbench.keys import file_sha256
+from stbench.seal import broken, sealed
 from stbench.store import RunFolder, StoryRecords
 
 
@@ -36,14 +36,15 @@ def write_film(folder: RunFolder, part: StoryRecords) -> Path | None:
         publish(temp, path)
     finally:
         temp.unlink(missing_ok=True)
-    write_json(path.with_suffix(".json"), {**facts, "frames": count, "sha256": file_sha256(path)})
+    write_json(path.with_suffix(".json"), sealed({**facts, "frames": count, "sha256": file_sha256(path)}))
     return path
 
 
 def film_is_current(path: Path, facts: dict[str, object]) -> bool:
     """The film exists unaltered and was joined from exactly these shots."""
     try:
-        stored = json.loads(path.with_suffix(".json").read_bytes())
-        return all(stored[key] == value for key, value in facts.items()) and file_sha256(path) == stored["sha256"]
+        stored = read_small_json(path.with_suffix(".json"))
+        same = all(stored[key] == value for key, value in facts.items()) and not broken(stored)
+        return same and file_sha256(path) == stored["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         return False

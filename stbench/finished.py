@@ -7,7 +7,6 @@ Whatever does not match, or cannot be known cheaply, takes the long way, which d
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from stbench.config import IDENTITY, RunConfig
 from stbench.errors import UserError
-from stbench.files import write_json
+from stbench.files import read_small_json, write_json
 from stbench.keys import digest
 from stbench.methods import METHODS
 from stbench.store import RunFolder
 from stbench.suites import load_suite, with_references
+from stbench.sums import altered
 from stbench.verified import Verified
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def finished(config: RunConfig, out: Path) -> RunOutcome | None:
     from stbench.scores import aggregate
 
     try:
-        stamp = json.loads((out / FILE).read_bytes())
+        stamp = read_small_json(out / FILE)
         if not config.score or stamp["mark"] != _mark(config):
             return None
         folder = RunFolder.open(out)
@@ -56,6 +56,7 @@ def finished(config: RunConfig, out: Path) -> RunOutcome | None:
             folder.manifest.status != "complete"
             or stamp["scores"] != _stat(folder.scores_path)
             or not all(_exists(v) for v in paths.values())
+            or altered(folder.report_path)
         ):
             return None
         verified = Verified(out)

@@ -1,7 +1,8 @@
 """The journal: an append-only file with one JSON object per line, on disk before the next step starts.
 
 A process can die in the middle of a line. A torn last line is therefore expected: readers skip it and say so, and the next
-writer cuts it off and records what it cut. A broken line in the middle is reported as well, and never hides the rest.
+writer cuts it off and records what it cut. Each line is sealed; a broken or altered line in the middle is reported, never hides the
+rest, and the next writer moves it to a file of its own (`events.damaged.jsonl`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stbench.files import loud, sync_folder
+from stbench.errors import InvalidRunError
+from stbench.files import loud, parse_json, sync_folder, write_bytes
 from stbench.redaction import redacted
+from stbench.seal import FIELD as SEAL
+from stbench.seal import Lines, sealed
+
+MAX_BYTES = 2**30  # of one journal; 10,000 shots need about 20 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +30,7 @@ class JournalReading:
     Attributes:
         events: The whole lines, in order.
         torn: Text of an incomplete last line, or None.
-        broken: Numbers, from 1, of other lines that are not JSON objects.
+        broken: Numbers, from 1, of other lines that are not JSON objects or were altered.
     """
 
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -36,16 +42,20 @@ def read_journal(path: Path) -> JournalReading:
     """Read a journal; a missing file is an empty one."""
     if not path.exists():
         return JournalReading()
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise InvalidRunError(f"has {size} bytes", where=str(path), expected=f"at most {MAX_BYTES}")
     whole, _, tail = path.read_bytes().rpartition(b"\n")
     events: list[dict[str, Any]] = []
     broken: list[int] = []
+    seals = Lines()
     for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):
         try:
-            event = json.loads(line)
+            event = parse_json(line)
         except ValueError:
             event = None
-        if isinstance(event, dict):
-            events.append(event)
+        if isinstance(event, dict) and seals.accepts(event):
+            events.append({name: value for name, value in event.items() if name != SEAL})
         else:
             broken.append(number)
     return JournalReading(events=events, torn=tail.decode("utf-8", "replace") if tail else None, broken=broken)
@@ -62,20 +72,37 @@ class Journal:
     def __init__(self, path: Path, now: Callable[[], float]):
         self.path, self._now = path, now
         reading = read_journal(path)
+        if reading.broken:
+            self._set_aside(reading.broken)
         with loud(path):
             self._file = path.open("ab")
             sync_folder(path.parent)  # a new journal's name must survive what its lines survive
         if reading.torn is not None:
             self._file.truncate(path.stat().st_size - len(path.read_bytes().rpartition(b"\n")[2]))
             self.add("torn_line_cut", text=reading.torn[:200])
+        if reading.broken:
+            self.add("damaged_lines_set_aside", lines=reading.broken, to=self._damaged.name)
 
     def add(self, event: str, **facts: Any) -> None:
         """Append one event and flush it to disk before returning; secrets, home folders and user names are hidden."""
-        line = json.dumps({"event": event, "time": round(self._now(), 3), **redacted(facts)}, ensure_ascii=False, allow_nan=False)
+        facts = {"event": event, "time": round(self._now(), 3), **redacted(facts)}
+        line = json.dumps(sealed(facts), ensure_ascii=False, allow_nan=False)
         with loud(self.path):
             self._file.write(line.encode("utf-8", "surrogatepass") + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
+
+    @property
+    def _damaged(self) -> Path:
+        return self.path.with_suffix(f".damaged{self.path.suffix}")
+
+    def _set_aside(self, numbers: list[int]) -> None:
+        """Move damaged lines out: first into the other file, then out of this one, so that none is lost."""
+        lines = self.path.read_bytes().split(b"\n")
+        bad = [lines[number - 1] for number in numbers]
+        before = self._damaged.read_bytes() if self._damaged.exists() else b""
+        write_bytes(self._damaged, before + b"".join(line + b"\n" for line in bad))
+        write_bytes(self.path, b"\n".join(line for number, line in enumerate(lines, start=1) if number not in set(numbers)))
 
     def close(self) -> None:
         """Close the file."""

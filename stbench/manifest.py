@@ -9,23 +9,52 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from stbench.errors import InvalidRunError, UserError
 from stbench.files import read_small_json, write_json
 from stbench.keys import digest
 from stbench.migration import migrated
 from stbench.redaction import redacted
-from stbench.story import Story
+from stbench.seal import sealed
+from stbench.story import Story, safe_id
 
-SCHEMA = 2  # 2: `repeat`; see stbench.migration
+SCHEMA = 3  # 2: `repeat`; 3: a seal; see stbench.migration
 FILE = "manifest.json"
 
-StoryField = Annotated[
-    Story,
-    BeforeValidator(lambda data: Story.from_json(data) if isinstance(data, dict) else data),
-    PlainSerializer(lambda story: story.to_json()),
-]
+MAX_SCENE = 99_999
+
+
+def _a_story(data: Any) -> Any:
+    """A story from a file that anybody may have written: its ids become file names."""
+    if not isinstance(data, dict):
+        return data
+    try:
+        story = Story.from_json(data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a story ({error})") from error
+    if not isinstance(story.id, str) or safe_id(story.id) != story.id:
+        raise ValueError(f"the id {story.id!r:.40} is not a plain name")
+    if not story.shots:
+        raise ValueError(f"story {story.id} has no shots")
+    for index, shot in enumerate(story.shots):
+        numbers = (shot.index, shot.scene, shot.number)
+        if any(type(number) is not int or not 0 <= number <= MAX_SCENE for number in numbers) or shot.index != index:
+            raise ValueError(f"story {story.id}: shot {index} has index, scene and number {numbers!r:.60}")
+        if not (isinstance(shot.prompt, str) and isinstance(shot.cut, bool)):
+            raise ValueError(f"story {story.id}: shot {index} has no prompt, or no cut")
+    if len({shot.id for shot in story.shots}) != len(story.shots):
+        raise ValueError(f"story {story.id} has two shots of one name")
+    return story
+
+
+def _distinct(stories: tuple[Story, ...]) -> tuple[Story, ...]:
+    if len({story.id.lower() for story in stories}) != len(stories):
+        raise ValueError("two stories have one id")
+    return stories
+
+
+StoryField = Annotated[Story, BeforeValidator(_a_story), PlainSerializer(lambda story: story.to_json())]
 
 
 class Frozen(BaseModel):
@@ -75,7 +104,7 @@ class Manifest(Frozen):
     options: dict[str, str]
     protocol: str
     suite: SuiteFact
-    stories: tuple[StoryField, ...]
+    stories: Annotated[tuple[StoryField, ...], AfterValidator(_distinct)]
     seed: int
     device: str
     versions: dict[str, str]
@@ -83,6 +112,7 @@ class Manifest(Frozen):
     finished: float | None = None
     counts: Counts
     repeat: Repeat | None = None
+    intact: bool = Field(default=True, exclude=True)  # the file is what was written
 
     @property
     def identity_digest(self) -> str:
@@ -94,7 +124,7 @@ class Manifest(Frozen):
         data = self.model_dump(mode="json")
         for name in ("description", "model", "options"):
             data[name] = redacted(data[name])
-        write_json(folder / FILE, {"schema": data.pop("schema_number"), **data})
+        write_json(folder / FILE, sealed({"schema": data.pop("schema_number"), **data}))
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from stbench.errors import InvalidRunError
+from stbench.seal import FIELD as SEAL
+from stbench.seal import broken
 
-CURRENT = 2
+CURRENT = 3
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -26,11 +28,22 @@ def _manifest_2(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "repeat": None}
 
 
-STEPS: Mapping[tuple[str, int], Step] = {("record", 1): _record_2, ("manifest", 1): _manifest_2}
+def _as_it_is(data: dict[str, Any]) -> dict[str, Any]:
+    """Schema 2 had no seals."""
+    return data
+
+
+STEPS: Mapping[tuple[str, int], Step] = {
+    ("record", 1): _record_2,
+    ("manifest", 1): _manifest_2,
+    ("record", 2): _as_it_is,
+    ("manifest", 2): _as_it_is,
+}
+FIRST_SEALED = 3
 
 
 def migrated(kind: str, data: Any, *, where: Path) -> dict[str, Any]:
-    """Data of the current schema, its number under `schema_number`.
+    """Data of the current schema, its number under `schema_number`; `intact` says whether it is what was written.
 
     Args:
         kind: "manifest" or "record".
@@ -52,7 +65,8 @@ def migrated(kind: str, data: Any, *, where: Path) -> dict[str, Any]:
             expected=f"at most {CURRENT}",
             hint=f"a newer stbench wrote it; update to one that knows schema {schema}",
         )
-    data = {key: value for key, value in data.items() if key != "schema"}
+    intact = not broken(data) and (SEAL in data or schema < FIRST_SEALED)
+    data = {key: value for key, value in data.items() if key not in ("schema", SEAL)}
     for number in range(schema, CURRENT):
         data = STEPS[kind, number](data)
-    return {**data, "schema_number": CURRENT}
+    return {**data, "schema_number": CURRENT, "intact": intact}

@@ -12,8 +12,9 @@ from stbench.files import read_small_json
 from stbench.keys import file_sha256
 from stbench.manifest import Frozen
 from stbench.migration import migrated
+from stbench.seal import sealed
 
-SCHEMA = 2  # 2: `lacks`; see stbench.migration
+SCHEMA = 3  # 2: `lacks`; 3: a seal; see stbench.migration
 
 
 class StoredFile(Frozen):
@@ -67,6 +68,7 @@ class ShotRecord(Frozen):
     seconds: float
     device: str
     attempt: int = 1
+    intact: bool = Field(default=True, exclude=True)  # the record is what was written
 
     @property
     def files(self) -> tuple[StoredFile, ...]:
@@ -76,7 +78,7 @@ class ShotRecord(Frozen):
     def to_json(self) -> dict[str, Any]:
         """JSON-able dict."""
         data = self.model_dump(mode="json")
-        return {"schema": data.pop("schema_number"), **data}
+        return sealed({"schema": data.pop("schema_number"), **data})
 
 
 def as_input(record: ShotRecord) -> InputShot:

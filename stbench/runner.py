@@ -140,6 +140,7 @@ def run(config: RunConfig, display: Display, *, now: Callable[[], float] = time.
         manifest.save(out)
         folder = RunFolder(out, manifest)
         try:
+            _mend(folder, display, manifest_damaged=there is not None and not there.intact, now=now)
             outcomes = _film(config, method, folder, display, resumed=there is not None, now=now)
             _finish_manifest(folder, outcomes, now)
             _measure_spread(config, method, folder, display, now)
@@ -150,6 +151,20 @@ def run(config: RunConfig, display: Display, *, now: Callable[[], float] = time.
         except KeyboardInterrupt as error:
             done = sum(len(part.records) for part in folder.story_records())
             raise InterruptedRunError(folder=out, done=done, expected=manifest.counts.expected, command=config.command()) from error
+
+
+def _mend(folder: RunFolder, display: Display, *, manifest_damaged: bool, now: Callable[[], float]) -> None:
+    """Repair what can be known from the rest of the folder; what was repaired is in the journal and on the screen."""
+    repairs = []
+    if manifest_damaged:
+        repairs.append(("manifest_mended", "the manifest was damaged; every record is of this run, so it was written anew"))
+    if rows := folder.mend_scores():
+        repairs.append(("scores_dropped", f"{rows} rows of scores were damaged; they are computed again"))
+    if repairs:
+        with closing(Journal(folder.events_path, now)) as journal:
+            for event, text in repairs:
+                journal.add(event, text=text)
+        display.notes([text for _, text in repairs])
 
 
 def _nothing_to_do(config: RunConfig, display: Display) -> RunOutcome | None:
@@ -190,7 +205,7 @@ def _film(
     with (
         closing(Journal(folder.events_path, now)) as journal,
         closing(Journal(folder.timing_path, now)) as timing,
-        LazyMaker(method, manifest.device, display) as maker,
+        LazyMaker(method, manifest.device, display, folder.stories) as maker,
     ):
         event = "run_continued" if resumed else "run_started"
         journal.add(event, command=config.command(), device=manifest.device, versions=manifest.versions)
@@ -291,6 +306,7 @@ def rescore(folder: RunFolder, *, protocol: str | None, device: str, display: Di
         check_protocol(protocol)
         parts = folder.story_records()
         done = sum(len(part.records) for part in parts)
+        _mend(folder, display, manifest_damaged=False, now=time.time)
         aggregates, written = score_and_report(folder, protocol=protocol, device=device, display=display, how=how)
     films = [path for path in (folder.film_path(part.story.id) for part in parts) if path.exists()]
     full = done == folder.manifest.counts.expected

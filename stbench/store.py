@@ -10,18 +10,18 @@ Nothing is found by globbing: names follow from the manifest, files from the rec
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stbench.errors import InvalidRunError
-from stbench.files import write_json_lines
+from stbench.files import parse_json, refuse_links, write_json_lines
 from stbench.keys import story_keys
 from stbench.manifest import Manifest, read_manifest
 from stbench.record import ShotRecord, StoredFile, as_input, read_record
 from stbench.scores import Score
+from stbench.seal import Lines, sealed
 from stbench.story import Shot, Story
 
 if TYPE_CHECKING:
@@ -70,9 +70,11 @@ class RunFolder:
 
         Raises:
             UserError: It is not a run folder.
-            InvalidRunError: Its manifest is damaged.
+            InvalidRunError: Its manifest is damaged, or it holds links that lead out of it.
         """
-        return cls(Path(path), read_manifest(Path(path)))
+        manifest = read_manifest(Path(path))
+        refuse_links(Path(path))
+        return cls(Path(path), manifest)
 
     @property
     def name(self) -> str:
@@ -166,17 +168,33 @@ class RunFolder:
 
     def scores(self) -> list[Score]:
         """All stored rows of scores; an `InvalidRunError` names a damaged line."""
-        if not self.scores_path.exists():
-            return []
-        rows: list[Score] = []
-        for number, line in enumerate(self.scores_path.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                rows.append(Score.from_json(json.loads(line)))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise InvalidRunError(
-                    f"line {number} is not a score ({error})", where=str(self.scores_path), hint="delete the file and run `stbench score`"
-                ) from error
+        rows, problems = self._read_scores()
+        if problems:
+            raise InvalidRunError(problems[0], where=str(self.scores_path), hint="`stbench score` computes it again")
         return rows
+
+    def _read_scores(self) -> tuple[list[Score], list[str]]:
+        """The good rows, and what is wrong with the others."""
+        rows: list[Score] = []
+        problems: list[str] = []
+        seals = Lines()
+        lines = self.scores_path.read_bytes().split(b"\n") if self.scores_path.exists() else []
+        for number, line in enumerate(lines[:-1] if lines and not lines[-1] else lines, start=1):
+            try:
+                data = parse_json(line)
+                if not seals.accepts(data):
+                    raise ValueError("it was altered")
+                rows.append(Score.from_json(data))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                problems.append(f"line {number} is not a score ({error})")
+        return rows, problems
+
+    def mend_scores(self) -> int:
+        """Drop rows that are damaged or were altered, so that they are computed again; returns how many there were."""
+        rows, problems = self._read_scores()
+        if problems:
+            self._write_scores(rows)
+        return len(problems)
 
     def append_scores(self, rows: Iterable[Score]) -> None:
         """Add rows; a row replaces an earlier one of the same protocol, metric, story and shot. Atomic."""
@@ -210,7 +228,7 @@ class RunFolder:
             self._write_scores(kept)
 
     def _write_scores(self, rows: Iterable[Score]) -> None:
-        write_json_lines(self.scores_path, [row.to_json() for row in rows])
+        write_json_lines(self.scores_path, [sealed(row.to_json()) for row in rows])
 
     def timings(self) -> list[dict[str, Any]]:
         """Raw spans: story, shot, stage, seconds, device, detail. Torn or broken lines are left out."""

@@ -6,24 +6,20 @@ thread and no AVX-512, so that the same frames give the same bytes. Chroma is ha
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stbench.errors import UserError
+from stbench.opening import VideoError as VideoError
+from stbench.opening import check_bytes, frames_of, open_video, read_picture
 
 if TYPE_CHECKING:
     import numpy as np
 
 SMALL_PX = 200_000  # below this many pixels a frame, quality costs next to nothing
 CRF_SMALL, CRF_LARGE = 12, 16
-
-
-class VideoError(UserError):
-    """A video file that cannot be decoded."""
 
 
 def write_mp4(path: Path, frames: np.ndarray, fps: float) -> None:
@@ -88,36 +84,22 @@ def read_mp4(path: Path) -> tuple[np.ndarray, float]:
     """
     import numpy as np
 
-    with _decoder(path) as (frames, fps):
-        stack = list(frames)
+    with open_video(path) as (container, stream):
+        rate, stack, size = stream.average_rate, list[np.ndarray](), 0
+        for frame in frames_of(container, stream, path):
+            stack.append(frame.to_ndarray(format="rgb24"))
+            size += stack[-1].nbytes
+            check_bytes(size, path)
     if not stack:
         raise VideoError("holds no frames", where=str(path), expected="a video")
-    return np.stack(stack), fps
-
-
-@contextlib.contextmanager
-def _decoder(path: Path) -> Iterator[tuple[Iterator[np.ndarray], float]]:
-    """Frames of a video one by one, and its frame rate."""
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise VideoError("holds no video", where=str(path), expected="an mp4 video")
-            stream = container.streams.video[0]
-            rate = stream.average_rate
-            yield (frame.to_ndarray(format="rgb24") for frame in container.decode(stream)), float(rate) if rate else 0.0
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(f"cannot be decoded ({error.strerror or error})", where=str(path), expected="an mp4 video") from error
+    if any(frame.shape != stack[0].shape for frame in stack):
+        raise VideoError("changes its size from frame to frame", where=str(path), expected="a video of one size")
+    return np.stack(stack), float(rate) if rate else 0.0
 
 
 def read_png(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 of a PNG file."""
-    import numpy as np
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    """(H, W, 3) uint8 of a PNG file; a `VideoError` if it is none."""
+    return read_picture(path)
 
 
 def write_png(path: Path, frame: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stbench.files import loud, publish, temp_path
-from stbench.video import VideoError
+from stbench.opening import VideoError, frames_of, open_video
 
 
 def copy_file(source: Path, path: Path) -> None:
@@ -30,15 +30,12 @@ def write_spans(film: Path, spans: Mapping[Path, tuple[int, int]]) -> None:
     Raises:
         VideoError: The film cannot be decoded, or what was written does not decode to the same frames.
     """
-    import av
-
     order = sorted(spans.items(), key=lambda item: item[1])
     written: list[_Span] = []
     try:
-        with av.open(str(film)) as container:
-            stream = container.streams.video[0]
+        with open_video(film) as (container, stream):
             rate = Fraction(stream.average_rate or 24).limit_denominator(1001)
-            for number, frame in enumerate(container.decode(stream)):
+            for number, frame in enumerate(frames_of(container, stream, film)):
                 for path, (start, stop) in order:
                     if number == start:
                         written.append(_Span(path, frame, rate))
@@ -46,8 +43,6 @@ def write_spans(film: Path, spans: Mapping[Path, tuple[int, int]]) -> None:
                         next(span for span in written if span.path == path).add(frame)
                     if number == stop - 1:
                         next(span for span in written if span.path == path).close()
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(f"cannot be decoded ({error.strerror or error})", where=str(film), expected="a video") from error
     finally:
         for span in written:
             span.discard()
@@ -95,10 +90,8 @@ class _Span:
 
 def _pixels(path: Path) -> bytes:
     """sha256 over the RGB frames of a video."""
-    import av
-
     digest = hashlib.sha256()
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
+    with open_video(path) as (container, stream):
+        for frame in frames_of(container, stream, path):
             digest.update(frame.to_ndarray(format="rgb24").tobytes())
     return digest.digest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stbench.video import VideoError
+from stbench.opening import VideoError, frames_of, open_video
 
 LEAST_FRAMES = 2  # one frame has no motion and nothing to be consistent with
 
@@ -36,23 +36,17 @@ def probe(path: Path) -> VideoFacts:
     Raises:
         VideoError: Not one frame decodes.
     """
-    import av
-
     count = promised = width = height = 0
     rate = None
-    trouble: Exception | None = None
+    trouble: VideoError | None = None
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise VideoError("holds no video", where=str(path), expected="a video")
-            stream = container.streams.video[0]
+        with open_video(path) as (container, stream):
             promised, rate = int(stream.frames or 0), stream.average_rate
-            for frame in container.decode(stream):
+            for frame in frames_of(container, stream, path):
                 count, width, height = count + 1, frame.width, frame.height
-    except (av.FFmpegError, OSError) as error:
+    except VideoError as error:
         trouble = error
     if count == 0:
-        reason = getattr(trouble, "strerror", None) or trouble or "it holds no frames"
-        raise VideoError(f"cannot be decoded ({reason})", where=str(path), expected="a video") from trouble
+        raise trouble or VideoError("cannot be decoded (it holds no frames)", where=str(path), expected="a video")
     promised = max(promised, count + 1) if trouble else promised
     return VideoFacts(frames=count, promised=promised, width=width, height=height, fps=float(rate) if rate else 0.0)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from stbench.journal import read_journal
+from stbench.seal import sealed
 from stbench.store import RunFolder
 
 
@@ -54,7 +55,7 @@ def test_a_record_that_hides_what_it_lacks_is_found(film, run_words, tmp_path, m
     monkeypatch.setenv("FAKE_FAIL", "ant 01_02")
     film(*run_words, "--on-error", "continue-story")
     path = tmp_path / "run" / "shots" / "ant" / "02_01.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"lacks": []}))
+    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | {"lacks": []})))
     done = film("check", tmp_path / "run", "--json")
     assert done.code == 4
     assert {p["rule"] for p in json.loads(done.out)["problems"]} == {"key-chain"}

@@ -9,7 +9,7 @@ import pytest
 
 from stbench.store import RunFolder
 
-VOLATILE = {"seconds", "attempt"}
+VOLATILE = {"seconds", "attempt", "seal"}
 
 
 def facts(folder: Path) -> list[dict]:

@@ -204,12 +204,32 @@ def test_a_damaged_record_is_made_again(film, run_words, tmp_path, fake):
     assert fake.MADE == ["bee 02_02"]
 
 
-def test_a_damaged_manifest_is_an_invalid_run(film, run_words, tmp_path):
+def test_a_damaged_manifest_is_written_anew_if_every_record_is_of_this_run(film, run_words, tmp_path, fake):
+    film(*run_words)
+    path = tmp_path / "run" / "manifest.json"
+    whole = json.loads(path.read_text())
+    for damaged in ("{", path.read_text().replace('"seed": 0', '"seed": 8')):
+        path.write_text(damaged)
+        assert film("check", tmp_path / "run").code == 4
+        fake.MADE.clear()
+        assert film(*run_words).code == 0
+        assert fake.MADE == []
+        mended = json.loads(path.read_text())
+        assert {k: v for k, v in mended.items() if k not in ("started", "finished", "seal")} == {
+            k: v for k, v in whole.items() if k not in ("started", "finished", "seal")
+        }
+        assert film("check", tmp_path / "run").code == 0
+    assert "manifest_mended" in [event["event"] for event in read_journal(tmp_path / "run" / "events.jsonl").events]
+
+
+def test_a_damaged_manifest_over_shots_of_another_run_is_refused_unchanged(film, run_words, tmp_path):
     film(*run_words)
     (tmp_path / "run" / "manifest.json").write_text("{")
-    done = film(*run_words)
+    before = tree(tmp_path / "run")
+    done = film(*run_words, "--seed", "1")
     assert done.code == 4
     assert "is not a manifest" in done.err
+    assert tree(tmp_path / "run") == before
 
 
 def test_ctrl_c_says_what_is_safe_and_how_to_continue(film, run_words, tmp_path, monkeypatch, fake):
