@@ -63,7 +63,8 @@ def _models() -> list[tuple[str, str]]:
 
 
 def _suites() -> list[tuple[str, str]]:
-    from stbench.suites import list_suites, load_suite
+    """From their indexes alone: a suite may be large."""
+    from stbench.suites import find_suite, list_suites
 
-    suites = [load_suite(name) for name in list_suites()]
-    return [(suite.name, f"{len(suite.stories)} stories, {suite.shots} shots, {suite.cuts} cuts: {suite.description}") for suite in suites]
+    suites = [(name, find_suite(name)) for name in list_suites()]
+    return [(name, f"{len(suite.entries)} stories, {suite.shots} shots, {suite.cuts} cuts: {suite.description}") for name, suite in suites]

@@ -182,7 +182,7 @@ def any_script(draw) -> dict:
     return script | ({"entities": entities} if draw(st.booleans()) else {})
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=any_script(), to=st.sampled_from(["st-bench", "entitybench", "yaml"]))
 def test_any_script_survives_the_lossless_dialects(tmp_path: Path, script: dict, to: str):
     path = tmp_path / "tale.json"
@@ -192,7 +192,7 @@ def test_any_script_survives_the_lossless_dialects(tmp_path: Path, script: dict,
     assert {line.partition(":")[0] for line in losses} <= allowed | {"entities that were not there before"}, losses
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=any_script())
 def test_markdown_never_loses_a_prompt_in_silence(tmp_path: Path, script: dict):
     path = tmp_path / "tale.json"
