@@ -106,15 +106,9 @@ class WorldBase(nn.Module):
         use_explicit_positions(self.transformer)
         self.forward_transformer: Any = self.transformer.forward
 
-    def fuse(self, *, dynamic: bool = False) -> None:
-        """Fuse the transformer's small operations; needs a C++ compiler, costs a minute, and gives a third more steps per second.
-
-        Args:
-            dynamic: The number of latent frames changes from call to call.
-        """
-        if dynamic:  # positions are Python numbers: compiled, each list of them would be another function
-            self.transformer.rope.forward = torch.compiler.disable(self.transformer.rope.forward)
-        self.forward_transformer = torch.compile(self.transformer.forward, dynamic=dynamic)
+    def fuse(self) -> None:
+        """Fuse the transformer's small operations; needs a C++ compiler, costs a minute, and gives a third more steps per second."""
+        self.forward_transformer = torch.compile(self.transformer.forward, dynamic=False)
 
     def embed_text(self, prompts: Sequence[str], dropped: np.ndarray) -> torch.Tensor:
         """(B, L, 64); a dropped prompt is all zeros, which is what an empty prompt gives."""

@@ -19,7 +19,7 @@ from storymem.training.base import WorldBase, build_tokenizer, draw_known, flow_
 from storymem.training.card import reconstruction
 from storymem.training.latent_data import LatentClips
 from storymem.training.loop import LoopSettings, run_loop
-from storymem.training.memory import COUNTS, MemorySampler, distractor_share, draw_count, train_memory
+from storymem.training.memory import COUNTS, MemorySampler, add_lora, distractor_share, draw_count, merge_on_the_fly, train_memory
 from storymem.training.optim import Optimizers
 from storymem.training.vae import build_vae, refine_decoder
 
@@ -75,6 +75,21 @@ def test_memory_training_leaves_the_base_alone_and_moves_the_adapter(tmp_path: P
             kept = after[f"{stem}.base_layer.{leaf}"]
         torch.testing.assert_close(kept, value, rtol=0, atol=0)
     assert any(float(p.norm()) > 0 for n, p in after.items() if "lora_B" in n)
+
+
+def test_weights_merged_on_the_fly_give_what_the_adapter_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storymem.training.precision.matmul_dtype", lambda: torch.float32)
+    model, noise = WorldBase(), torch.Generator().manual_seed(0)
+    add_lora(model, rank=4)
+    for name, p in model.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(p, generator=noise)
+    shapes = [(1, 16, 7, 6, 10), (1, 20, 7, 6, 10), (1,), (1, 16, 64)]
+    given = [torch.rand(shape, generator=noise) for shape in shapes]
+    with torch.no_grad():
+        wanted = model.velocity(*given)
+        merge_on_the_fly(model)
+        torch.testing.assert_close(model.velocity(*given), wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_memory_comes_from_the_same_character_or_is_a_distractor_of_another_species() -> None:
