@@ -44,7 +44,6 @@ class Chosen:
     Args:
         encode: (K, H, W, 3) uint8 → feature.
         choose: Number of frames of the clip → K indices, ascending; repeats are allowed.
-        limit: Where not None, `encode` gets at most so many frames of a longer clip, which it will refuse.
     """
 
     def __init__(self, encode: Encode, choose: Callable[[int], list[int]]):
@@ -71,12 +70,27 @@ class Chosen:
         return self._encode(np.stack([self._held[i] for i in self._choose(self._total)]))
 
 
+class Located(Chosen):
+    """As `Chosen`, for a function that is also told where in the clip its frames are: (frames, places, total) → feature.
+
+    Example:
+        >>> middle = Located(lambda frames, places, total: np.array([places[0], total]), lambda total: [total // 2])
+        >>> middle.start(3)
+        >>> middle.add(np.zeros((3, 1, 1, 3), np.uint8), 0)
+        >>> middle.done(3), middle.result().tolist()
+        (True, [1, 3])
+    """
+
+    def __init__(self, encode: Callable[[np.ndarray, list[int], int], np.ndarray], choose: Callable[[int], list[int]]):
+        super().__init__(lambda frames: encode(frames, choose(self._total), self._total), choose)
+
+
 class Frames:
     """Frame features under a policy: all frames, a number of them, or as many as `auto` needs. (K, D) float32, see `frame_set`."""
 
     def __init__(self, encode: Encode, policy: str):
         self._encode, self._policy = encode, policy
-        self._pairs = FIRST_PAIRS if policy == AUTO else max(1, int(policy) // 2) if policy != ALL else 0
+        self._pairs = FIRST_PAIRS if policy == AUTO else int(policy) // 2 if policy != ALL else 0
         self._total = 0
         self._wanted: frozenset[int] | None = None
         self._parts: dict[int, np.ndarray] = {}

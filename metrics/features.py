@@ -11,8 +11,12 @@ import numpy as np
 
 from metrics.base import Clip, Need, NoValueError
 from metrics.cache import FeatureCache
-from metrics.collectors import Chosen, Collector, Frames, Neighbours, Whole
+from metrics.collectors import Chosen, Collector, Frames, Located, Neighbours, Whole
 from metrics.decoding import batches, promised_frames
+from metrics.encoders.flow import empty_flow
+from metrics.encoders.sampling import midpoints
+from metrics.entity_consistency import entities
+from metrics.entity_crops import ENTITY_FRAMES, entity_features
 from metrics.frames import ALL, FrameSet
 from metrics.reading import READER, read_clip, reader_digest
 from metrics.temporal_flickering import frame_differences
@@ -66,7 +70,8 @@ class FeatureSource:
             maker = digest([maker, "boxes", str(ENCODERS.get(need.detector).digest())])  # type: ignore[attr-defined]
         return maker
 
-    def _encoder(self, name: str) -> Any:
+    def model(self, name: str) -> Any:
+        """An encoder or detector, loaded once."""
         with self._lock:
             if name not in self._encoders:
                 self._encoders[name] = ENCODERS.get(name).load(self._device)  # type: ignore[attr-defined]
@@ -164,7 +169,7 @@ class FeatureSource:
             return Neighbours(frame_differences, np.zeros(0))
         if need.encoder is None or need.kind not in MAKERS:
             raise ValueError(f"nothing makes features of kind {need.kind!r}")
-        encoder = self._encoder(need.encoder)
+        encoder = self.model(need.encoder)
         return MAKERS[need.kind](self, need, encoder, clip)
 
     def texts(self, encoder: str, texts: Sequence[str]) -> np.ndarray:
@@ -175,7 +180,7 @@ class FeatureSource:
             key = self._key(need, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
             row = self._cache.get(key)
             if row is None:
-                row = np.asarray(self._encoder(encoder).encode_texts([text])[0])
+                row = np.asarray(self.model(encoder).encode_texts([text])[0])
                 self._cache.put(key, row)
             rows.append(row)
         return np.stack(rows)
@@ -197,11 +202,31 @@ def _frames(source: FeatureSource, need: Need, encoder: Any, clip: Clip) -> Coll
     return Frames(encoder.encode_frames, source.policy)
 
 
-MAKERS: dict[str, Callable[[FeatureSource, Need, Any, Clip], Collector]] = {"video": _video, "frames": _frames}
+def _flow(source: FeatureSource, need: Need, encoder: Any, clip: Clip) -> Collector:
+    return Neighbours(encoder.flow, empty_flow())
+
+
+def _entities(source: FeatureSource, need: Need, encoder: Any, clip: Clip) -> Collector:
+    finder, shot = source.model(str(need.detector)), clip.shot
+
+    def encode(frames: np.ndarray, places: list[int], total: int) -> np.ndarray:
+        return entity_features(frames, finder.find(frames, places, total, shot, entities(shot)), encoder.encode_frames)
+
+    return Located(encode, lambda total: midpoints(total, ENTITY_FRAMES))
+
+
+MAKERS: dict[str, Callable[[FeatureSource, Need, Any, Clip], Collector]] = {
+    "video": _video,
+    "frames": _frames,
+    "flow": _flow,
+    "entities": _entities,
+}
 
 
 def content_of(need: Need, clip: Clip) -> str:
     """What a feature is made from: the digest of the video and, where boxes are looked for, who is looked for."""
     if clip.digest is None:
         raise NoValueError(clip.reason or "the shot is missing")
+    if need.kind == "entities":
+        return digest([clip.digest, list(entities(clip.shot)), dict(clip.shot.truth or {})])
     return clip.digest

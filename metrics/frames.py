@@ -62,14 +62,14 @@ def interpolation(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def check_policy(policy: str) -> str:
-    """`all`, `auto` or a number of frames of at least 2.
+    """`all`, `auto` or a number of frames of at least 4: a pair of neighbours at either end.
 
     Raises:
         UserError: It is none of these.
     """
-    if policy in (ALL, AUTO) or (policy.isdigit() and int(policy) >= 2):
+    if policy in (ALL, AUTO) or (policy.isdigit() and int(policy) >= 4):
         return policy
-    raise UserError(f"found {policy!r}", where="--frames", expected="all, auto, or a number of at least 2")
+    raise UserError(f"found {policy!r}", where="--frames", expected="all, auto, or a number of at least 4")
 
 
 def picks(total: int, pairs: int) -> np.ndarray:

@@ -10,6 +10,11 @@ from metrics.cross_shot_appearance import CrossShotAppearance
 from metrics.cross_shot_consistency import CrossShotConsistency
 from metrics.cross_shot_consistency_top10 import CrossShotConsistencyTop10
 from metrics.entity_consistency import EntityConsistency
+from metrics.entity_crops import EntityAppearance
+from metrics.gap_decay import GapDecay
+from metrics.guarded_consistency import GuardedConsistency
+from metrics.join_continuity import JoinAppearance, JoinMotion
+from metrics.motion import MotionMagnitude, MotionSmoothness
 from metrics.prompt_following_global import PromptFollowingGlobal
 from metrics.prompt_following_single_shot import PromptFollowingSingleShot
 from metrics.subject_consistency import SubjectConsistency
@@ -33,7 +38,7 @@ class Protocol:
         """One paragraph that a table's caption can carry.
 
         Example:
-            >>> WORLD.caption().startswith("Protocol world v2: ")
+            >>> WORLD.caption().startswith("Protocol world v3: ")
             True
         """
         return f"Protocol {self.name} v{self.version}: {self.title}. " + " ".join(f"{key}: {value}." for key, value in self.choices.items())
@@ -41,17 +46,24 @@ class Protocol:
 
 WORLD = Protocol(
     name="world",
-    version=2,
+    version=3,
     title="Story World's own encoders and, for scripts with ground truth, what a reader finds in the pixels",
     metrics=(
         CrossShotConsistency(),
         CrossShotConsistencyTop10(),
         CrossShotAppearance(),
+        GuardedConsistency(),
         EntityConsistency(),
+        EntityAppearance(),
+        GapDecay(),
+        JoinAppearance(),
+        JoinMotion(),
         PromptFollowingGlobal(),
         PromptFollowingSingleShot(),
         SubjectConsistency(),
         TemporalFlickering(),
+        MotionMagnitude(),
+        MotionSmoothness(),
         TruthPlace(),
         TruthSpecies(),
         TruthAction(),
@@ -64,7 +76,9 @@ WORLD = Protocol(
         "Text": "words, at most 32 tokens; top-10 pairs are chosen by world-clip's text features of the prompts",
         "Film feature": "mean of the shots' unit vectors",
         "Frame features": "world-dino, every frame",
-        "Entities": "who appears in a shot is the script's word; only pairs of shots that share an entity count",
+        "Entities": "who appears in a shot is the script's word; only pairs of shots that share an entity count; boxes are the renderer's",
+        "Guard": "a pair of shots adds to guarded consistency only if both move, both fit their prompts best and neither is a copy",
+        "Flow": "block matching on the grey picture, 8x8 blocks",
         "Kept look": "the reference is what is read in the character's first shot of the same film",
         "Averaging": "over scored units; intervals resample stories",
         "Missing shots": "per-shot metrics lose that shot, per-story metrics lose the story; both are counted",
@@ -77,12 +91,20 @@ LITE = Protocol(
     title="consistency of natural video without any download: EfficientNet-Lite0, whose weights pip installs",
     metrics=(
         CrossShotAppearance(encoder="efficientnet-lite0"),
+        GuardedConsistency(encoder="efficientnet-lite0", prompts=None),
+        GapDecay(encoder="efficientnet-lite0"),
+        JoinAppearance(encoder="efficientnet-lite0"),
+        JoinMotion(),
         SubjectConsistency(encoder="efficientnet-lite0"),
         TemporalFlickering(),
+        MotionMagnitude(),
+        MotionSmoothness(),
     ),
     choices={
         "Frame features": "EfficientNet-Lite0 trained on ImageNet (pip install 'stbench[lite]'), every frame, not cropped",
         "Consistency": "cosines of classification features: not comparable with ViCLIP's or DINO's, whose scales differ",
+        "Guard": "a pair of shots adds to guarded consistency only if both move and neither is a copy; prompts are not checked",
+        "Flow": "block matching on the grey picture of at most 96 rows, 8x8 blocks",
         "Prompt following": "none: it needs an encoder of texts, which no package on PyPI carries",
         "Averaging": "over scored units; intervals resample stories",
     },

@@ -33,9 +33,10 @@ class Weights:
             UserError: It is not there; the message has the licence, the size and the command that gets it.
         """
         for name in self.files:
-            found = cached(self.hub_id, name) if self.hub_id else own_folder() / name
-            if found is not None and found.is_file():
-                return found
+            places = [cached(self.hub_id, name)] if self.hub_id else [own_folder() / name, torch_folder() / name]
+            for found in places:
+                if found is not None and found.is_file():
+                    return found
         name = self.files[0]
         command = f"hf download {self.hub_id} {name}" if self.hub_id else f"curl -L --create-dirs -o {own_folder() / name} '{self.url}'"
         where = f"{self.hub_id}/{name}" if self.hub_id else name
@@ -53,6 +54,12 @@ class Weights:
 def own_folder() -> Path:
     """Where files lie that are on no hub: $STBENCH_CACHE, else ~/.cache/stbench."""
     return Path(os.environ.get("STBENCH_CACHE", "~/.cache/stbench")).expanduser()
+
+
+def torch_folder() -> Path:
+    """Where torchvision keeps the weights that it has fetched."""
+    home = Path(os.environ.get("TORCH_HOME", "~/.cache/torch")).expanduser()
+    return home / "hub" / "checkpoints"
 
 
 def cached(hub_id: str, name: str) -> Path | None:

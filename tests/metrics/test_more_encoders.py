@@ -56,7 +56,7 @@ def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch):
 
 
 def test_lite_needs_no_hub():
-    assert {metric.need.encoder for metric in PROTOCOLS.get("lite").metrics} - {None} == {"efficientnet-lite0"}
+    assert {metric.need.encoder for metric in PROTOCOLS.get("lite").metrics} - {None} == {"efficientnet-lite0", "block-flow"}
 
 
 def tiny_dinov2():
