@@ -30,8 +30,8 @@ def speed_kept(before: np.ndarray, after: np.ndarray) -> float:
         after: The same at the start of the second.
 
     Example:
-        >>> speed_kept(np.array([9.0, 4.0, 4.0, 4.0]), np.array([2.0, 2.0, 2.0])), speed_kept(np.zeros(3), np.zeros(3))
-        (0.5, 1.0)
+        >>> round(speed_kept(np.array([9.0, 4.0, 4.0, 4.0]), np.array([2.0, 2.0, 2.0])), 2), speed_kept(np.zeros(3), np.zeros(3))
+        (0.51, 1.0)
     """
     if len(before) == 0 or len(after) == 0:
         raise NoValueError("a shot at the join has one frame: no motion")

@@ -192,9 +192,9 @@ def test_truth_of_another_picture_size_is_a_reason(tmp_path, encoder):
 
 def test_protocols_and_metrics_are_registered_under_their_names():
     assert {name: REGISTERED.get(name).name for name in REGISTERED} == {name: name for name in REGISTERED}
-    assert {metric.name for metric in METRICS} <= set(METRICS.names())
+    assert {metric.name for metric in WORLD.metrics} <= set(REGISTERED.names())
     assert PROTOCOLS.get("world") is WORLD
-    for metric in METRICS:
+    for metric in WORLD.metrics:
         assert metric.version >= 1
         assert metric.range[0] < metric.range[1]
         assert metric.unit
