@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stbench.dialects import SUITE_SUFFIXES, read_source
-from stbench.errors import UserError
+from stbench.dialects import SUITE_SUFFIXES, Source, read_source
+from stbench.errors import UserError, did_you_mean
 from stbench.story import Story, parse_story, read_json, safe_id, story_id
 
 INDEX = "suite.json"
@@ -50,6 +50,14 @@ class SuiteFiles:
         """Cuts as the index states them."""
         return sum(entry.cuts or 0 for entry in self.entries)
 
+    def story(self, name: str) -> Story:
+        """One story by its id."""
+        ids = {story_id(entry.path): entry for entry in self.entries}
+        if name not in ids:
+            some = ", ".join(list(ids)[:8]) + (" …" if len(ids) > 8 else "")
+            raise UserError(f"no story {name!r}", where=self.name, expected=f"one of: {some}", hint=did_you_mean(name, ids))
+        return load_entry(ids[name])[1]
+
     def stories(self) -> Iterator[Story]:
         """The stories, one after another, verified.
 
@@ -59,7 +67,7 @@ class SuiteFiles:
         seen: dict[str, str] = {}
         for entry in self.entries:
             refuse_duplicate(entry.path, seen)
-            yield load_entry(entry)
+            yield load_entry(entry)[1]
 
 
 def read_index(folder: Path) -> SuiteFiles:
@@ -102,16 +110,16 @@ def user_files(name: str, paths: list[Path]) -> SuiteFiles:
     return SuiteFiles(name=name, version="user", entries=entries, description="a user's scripts")
 
 
-def load_entry(entry: Entry) -> Story:
+def load_entry(entry: Entry) -> tuple[Source, Story]:
     """One script, checked against what the index says of it."""
     source = read_source(entry.path)
     where = str(entry.path)
     story = parse_story(source.data, source=where, id=story_id(entry.path), folder=entry.path.parent, locate=source.line_of)
-    verify(entry, story)
-    return story
+    _verify(entry, story)
+    return source, story
 
 
-def verify(entry: Entry, story: Story) -> None:
+def _verify(entry: Entry, story: Story) -> None:
     """Checksum and counts of an entry; a `UserError` says which differs."""
     if entry.sha256 is not None:
         found = hashlib.sha256(entry.path.read_bytes()).hexdigest()
