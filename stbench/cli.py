@@ -6,6 +6,7 @@ input, 3 partial, 4 invalid run, 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -22,6 +23,7 @@ from stbench.commands import verify as verify_command
 from stbench.commands.output import examples, print_catalogue, print_json, printable
 from stbench.errors import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_OK, EXIT_PARTIAL, EXIT_USAGE, UserError
 
+DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
 __summary__ = "Story scripts to films, films to scores, scores to reports."
 
 
@@ -158,6 +160,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         _fail("interrupted", EXIT_INTERRUPTED, wants_json)
     except Exception as error:
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            _fail(f"out of memory ({error or 'no more is said'}); what is finished is safe", EXIT_PARTIAL, wants_json)
+        if isinstance(error, OSError) and error.errno in DISK_REFUSES:
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(f"{where}{error.strerror}; what is finished is safe; mend the disk, then repeat the command", EXIT_PARTIAL, wants_json)
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
             _fail(error.format_message(), EXIT_USAGE, wants_json, hint="stbench --help")
         if type(error).__name__ == "InterruptedRunError":
