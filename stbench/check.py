@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from stbench.errors import InvalidRunError
 from stbench.films import film_is_current
+from stbench.finished import distrust
 from stbench.journal import read_journal
 from stbench.keys import story_keys
 from stbench.record import ShotRecord, as_input
@@ -21,7 +22,6 @@ from stbench.store import RunFolder
 from stbench.story import Shot, Story
 from stbench.suites import stories_digest
 from stbench.sums import altered
-from stbench.verified import distrust
 from stbench.video import VideoError, read_mp4, read_png
 
 RULES: dict[str, str] = {

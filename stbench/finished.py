@@ -7,6 +7,7 @@ Whatever does not match, or cannot be known cheaply, takes the long way, which d
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from stbench.methods import METHODS
 from stbench.store import RunFolder
 from stbench.suites import load_suite, with_references
 from stbench.sums import altered
+from stbench.verified import FILE as VERIFIED
 from stbench.verified import Verified
 
 if TYPE_CHECKING:
@@ -37,7 +39,14 @@ def leave_stamp(config: RunConfig, outcome: RunOutcome) -> None:
         return
     root = outcome.folder.path
     paths = {name: _relative(value, root) for name, value in outcome.paths.items()}
-    write_json(root / FILE, {"mark": mark, "protocol": config.protocol, "paths": paths, "scores": _stat(outcome.folder.scores_path)})
+    write_json(root / FILE, {"mark": mark, "protocol": config.protocol, "paths": paths, "stats": _stats(outcome.folder)})
+
+
+def distrust(root: Path) -> None:
+    """Something in the folder is not what it was: forget what was known of it, so that the next run reads every file."""
+    for name in (FILE, VERIFIED):
+        with contextlib.suppress(OSError):
+            (root / name).unlink(missing_ok=True)
 
 
 def finished(config: RunConfig, out: Path) -> RunOutcome | None:
@@ -54,7 +63,7 @@ def finished(config: RunConfig, out: Path) -> RunOutcome | None:
         paths = {name: _absolute(value, out) for name, value in stamp["paths"].items()}
         if (
             folder.manifest.status != "complete"
-            or stamp["scores"] != _stat(folder.scores_path)
+            or stamp["stats"] != _stats(folder)
             or not all(_exists(v) for v in paths.values())
             or altered(folder.report_path)
         ):
@@ -108,9 +117,12 @@ def _program() -> dict[str, list[int]]:
     return found
 
 
-def _stat(path: Path) -> list[int]:
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]
+def _stats(folder: RunFolder) -> list[list[int]]:
+    """Size and time of every file beside the shots that the run consists of."""
+    films = [folder.film_path(story.id) for story in folder.stories]
+    files = [folder.scores_path, folder.events_path, folder.timing_path, *films, *(film.with_suffix(".json") for film in films)]
+    found = [path.stat() for path in files]
+    return [[stat.st_size, stat.st_mtime_ns] for stat in found]
 
 
 def _relative(value: Any, root: Path) -> Any:

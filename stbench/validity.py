@@ -25,6 +25,8 @@ def check_result(result: ShotResult) -> None:
     """Raise `InvalidShotError` at the first rule that a result breaks: type, shape, rate, content, still indices."""
     frames = result.frames
     found = f"{getattr(frames, 'dtype', type(frames).__name__)} {tuple(getattr(frames, 'shape', ()))}"
+    if _not_finite(frames):
+        raise InvalidShotError("frames-finite", f"the frames are {found} and hold NaN or infinity")
     if str(getattr(frames, "dtype", "")) != "uint8":
         raise InvalidShotError("frames-uint8", f"the frames are {found}, expected uint8")
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.shape[0] < 1 or min(frames.shape[1:3]) < 2:
@@ -38,6 +40,12 @@ def check_result(result: ShotResult) -> None:
             raise InvalidShotError("keyframe-index", f"keyframe {index} of {count} frames")
     if not 0 <= result.tail <= count:
         raise InvalidShotError("tail-length", f"a tail of {result.tail} of {count} frames")
+
+
+def _not_finite(frames: object) -> bool:
+    import numpy as np
+
+    return isinstance(frames, np.ndarray) and frames.dtype.kind == "f" and not bool(np.isfinite(frames).all())
 
 
 def _check_content(frames: np.ndarray) -> None:

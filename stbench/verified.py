@@ -54,9 +54,3 @@ class Verified:
         if self._changed:
             write_bytes(self.root / FILE, json.dumps(self._known).encode())
             self._changed = False
-
-
-def distrust(root: Path) -> None:
-    """Forget what was hashed before: something in the folder is not what it was, so the next run reads every file."""
-    with contextlib.suppress(OSError):
-        (root / FILE).unlink(missing_ok=True)

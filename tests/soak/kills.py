@@ -26,7 +26,7 @@ from points import Watch, power_loss, tear
 MODES = ("kill", "term", "int", "torn", "power")
 SIGNALS = {"term": signal.SIGTERM, "int": signal.SIGINT}
 WORDS = ["run", "--method", "fake", "--suite", "tales", "--out", "run", "--device", "cpu"]
-VOLATILE = {"seconds", "started", "finished", "seal"}
+VOLATILE = {"seconds", "started", "finished", "attempt", "seal"}
 
 
 def write_suite(folder: Path) -> None:
