@@ -1,4 +1,4 @@
-"""`stbench suite`: look at suites, check them, make them."""
+"""`stbench suite`: look at suites, check and compare them; what makes new ones is in `suite_make`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from stbench.commands import suite_make
 from stbench.commands.output import examples, print_catalogue, print_json, printable
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
@@ -31,7 +32,7 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands to the command line."""
-    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at suites, or generate Story World's.")
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at suites, check them, convert them, make new ones.")
     group.command("list")(list_)
     group.command(
         "show",
@@ -43,7 +44,7 @@ def register(app: typer.Typer) -> None:
     group.command("stats", epilog=examples("stbench suite stats stbench-30 world my-scripts/"))(stats)
     group.command("diff", epilog=examples("stbench suite diff old-scripts/ new-scripts/"))(diff)
     group.command("convert", epilog=_CONVERT)(convert)
-    group.command("generate")(generate)
+    suite_make.register(group)
     app.add_typer(group, name="suite")
 
 
@@ -59,7 +60,7 @@ def show(
     json: JsonFlag = False,
 ) -> None:
     """What is in a suite; with --story or --full, storyboards: shot by shot what is seen, and who is back after how long."""
-    from stbench.suites import find_suite, load_suite
+    from stbench.suites import RunningDigest, find_suite
     from stbench.suites.storyboard import storyboard
 
     files = find_suite(suite)
@@ -67,15 +68,18 @@ def show(
         for shown in [files.story(story)] if story is not None else files.stories():
             print("\n".join(printable(line) for line in storyboard(shown)) + "\n")
         return
-    loaded = load_suite(suite)
-    stories = [{"id": story.id, "name": story.name, "shots": len(story.shots), "cuts": story.cuts} for story in loaded.stories]
+    digest = RunningDigest()
+    stories = []
+    for entry in files.stories():
+        digest.add(entry)
+        stories.append({"id": entry.id, "name": entry.name, "shots": len(entry.shots), "cuts": entry.cuts})
     if json:
-        print_json({"name": loaded.name, "version": loaded.version, "digest": loaded.digest, "stories": stories})
+        print_json({"name": files.name, "version": files.version, "digest": digest.hex(), "stories": stories})
         return
-    size = f"{len(stories)} stories, {loaded.shots} shots, {loaded.cuts} cuts"
-    print(f"{loaded.name}  version {loaded.version}  digest {loaded.digest[:12]}  {size}")
-    for entry in loaded.stories:
-        print(f"  {entry.id:<24} {len(entry.shots):>3} shots  {entry.cuts:>3} cuts  {printable(entry.name)[:36]}")
+    shots, cuts = (sum(int(str(row[name])) for row in stories) for name in ("shots", "cuts"))
+    print(f"{files.name}  version {files.version}  digest {digest.hex()[:12]}  {len(stories)} stories, {shots} shots, {cuts} cuts")
+    for row in stories:
+        print(f"  {row['id']:<24} {row['shots']:>3} shots  {row['cuts']:>3} cuts  {printable(str(row['name']))[:36]}")
 
 
 def lint(
@@ -151,17 +155,6 @@ def diff(
         for line in change.lines:
             print(f"  {printable(line)}")
     print(f"{len(changes)} stories differ" if changes else "the same stories", file=sys.stderr)
-
-
-def generate(
-    name: Annotated[str, typer.Argument(help="world or world-mini.")],
-    out: Annotated[Path, typer.Option(help="A new or empty folder.", show_default=False)],
-) -> None:
-    """Write a Story World suite as ST-Bench JSON; the same bytes on every machine."""
-    from stbench.suites import generate_suite
-
-    path = generate_suite(name, out)
-    print(f"wrote {path}; try: stbench suite show {path}", file=sys.stderr)
 
 
 def convert(

@@ -7,6 +7,7 @@ version is "user", its digest is computed.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,10 +69,12 @@ def find_suite(name_or_path: str | Path) -> SuiteFiles:
         return read_index(path) if (path / INDEX).is_file() else folder_files(path)
     if path.exists() or path.suffix == ".json" or "/" in text:
         return user_files(story_id(path), [path])
+    from stbench.suites.official import official_suites
+
     raise UserError(
         f"unknown suite {text!r}",
         expected="one of: " + ", ".join(sorted(known)) + ", or the path of a script or of a folder of scripts",
-        hint=did_you_mean(text, known) or ("stbench suite add st-bench" if "st" in text.lower() else None),
+        hint=f"fetch it first: stbench suite add {text}" if text in official_suites() else did_you_mean(text, known),
     )
 
 
@@ -107,6 +110,28 @@ def with_references(suite: Suite, names: Sequence[str]) -> Suite:
 
 def stories_digest(stories: tuple[Story, ...]) -> str:
     """sha256 over the parsed stories in order, so that formatting of the files does not matter."""
-    from stbench.keys import digest
+    running = RunningDigest()
+    for story in stories:
+        running.add(story)
+    return running.hex()
 
-    return digest([story.content() for story in stories])
+
+class RunningDigest:
+    """The digest of a suite, story by story: that of the canonical JSON of the list of its stories' contents."""
+
+    def __init__(self) -> None:
+        self._hasher = hashlib.sha256(b"[")
+        self._first = True
+
+    def add(self, story: Story) -> None:
+        """The next story."""
+        from stbench.keys import canonical_json
+
+        self._hasher.update((b"" if self._first else b",") + canonical_json(story.content()))
+        self._first = False
+
+    def hex(self) -> str:
+        """The digest of all that were added."""
+        whole = self._hasher.copy()
+        whole.update(b"]")
+        return whole.hexdigest()

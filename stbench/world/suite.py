@@ -31,7 +31,9 @@ _PLACE_TEXT = {"beach": "on the beach", "forest": "in the forest", "city": "in t
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Planned:
+class Planned:
+    """One shot before it has words."""
+
     scene: int
     cut: bool
     truth: ShotTruth
@@ -49,7 +51,7 @@ def _cast(rng: np.random.Generator, number: int) -> list[ShotTruth]:
     return cast
 
 
-def _continuation(rng: np.random.Generator, before: ShotTruth) -> ShotTruth:
+def continuation(rng: np.random.Generator, before: ShotTruth) -> ShotTruth:
     """A shot that starts exactly where `before` ended, with another action."""
     rest = before.end()
     legal = [a for a, ok in _legal(rest).items() if ok and a != before.action]
@@ -60,38 +62,42 @@ def _legal(rest: ShotTruth) -> dict[str, bool]:
     return {"right": rest.station == 0, "left": rest.station == 2, "jump": True, "closer": rest.size != "close"}
 
 
-def _plan(rng: np.random.Generator, number: int, length: int) -> list[_Planned]:
+def _plan(rng: np.random.Generator, number: int, length: int) -> list[Planned]:
     cast = _cast(rng, number)
     scenes = int(rng.integers(2, 5)) if length > 6 else 2
     starts = sorted({0, *(int(s) for s in rng.choice(np.arange(2, length - 1), scenes - 1, replace=False))})
     places = [str(p) for p in rng.permutation(PLACES)[:3]]
-    shots: list[_Planned] = []
+    shots: list[Planned] = []
     who = 0
     for k in range(length):
         scene = sum(s <= k for s in starts)
         place = places[(scene - 1) % len(places)]
         opening = k in starts
         if not opening and rng.random() < 0.52:
-            shots.append(_Planned(scene=scene, cut=False, truth=_continuation(rng, shots[-1].truth)))
+            shots.append(Planned(scene=scene, cut=False, truth=continuation(rng, shots[-1].truth)))
             continue
         if len(cast) > 1 and k > 0 and rng.random() < 0.6:
             who = 1 - who
         lead = cast[who]
         truth = random_staging(rng, species=lead.species, colour=lead.colour, accessory=lead.accessory, character=who)
-        shots.append(_Planned(scene=scene, cut=True, truth=replace(truth, place=place)))
+        shots.append(Planned(scene=scene, cut=True, truth=replace(truth, place=place)))
     if len(cast) > 1 and len({s.truth.character for s in shots}) < 2:
         return _plan(rng, number, length)
     return shots
 
 
-def _title(shots: list[_Planned]) -> str:
+def _title(shots: list[Planned]) -> str:
     cast = list(dict.fromkeys(s.truth.species for s in shots))
     return "The " + " and the ".join(_TITLES[s] for s in cast) + " " + _PLACE_TITLES[shots[-1].truth.place]
 
 
 def _script(number: int, length: int) -> dict[str, Any]:
     rng = np.random.default_rng((2512, 19539, number))
-    shots = _plan(rng, number, length)
+    return script_of(_plan(rng, number, length), rng)
+
+
+def script_of(shots: list[Planned], rng: np.random.Generator) -> dict[str, Any]:
+    """ST-Bench's JSON for planned shots, with their truth; `rng` chooses the wording."""
     cast = list(dict.fromkeys(s.truth.species for s in shots))
     places = list(dict.fromkeys(s.truth.place for s in shots))
     scenes = []
