@@ -74,7 +74,11 @@ class ShotResult:
 
 
 class ShotMaker(Protocol):
-    """A method with its models loaded."""
+    """A method with its models loaded.
+
+    It may also have `prepare(stories)`, called once with all stories of the run before the first shot: for work that depends on a
+    prompt alone, such as encoding it. No shot may depend on whether it was called.
+    """
 
     def shot(self, request: ShotRequest) -> ShotResult:
         """Make one shot. Raises on failure; the runner records it."""

@@ -5,6 +5,7 @@ Bytes come from running the very code on the meta device (`storymem.trace`). Mem
 one more latent frame that every other attends. How much memory a shot needs is in `storymem.peaks`.
 
 Example:
+    >>> from dataclasses import replace
     >>> from storymem.sizes import WAN_A14B
     >>> work = Work(frames=81, height=480, width=832)
     >>> plain = step_cost(WAN_A14B, work)
@@ -17,7 +18,7 @@ Example:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 

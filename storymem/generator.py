@@ -10,22 +10,28 @@ Shapes: F frames, M memory images, H, W pixels, L text tokens, D text channels.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
+from stbench.errors import UserError
 from stbench.methods import Span
-from storymem import adapters, checkpoints, condition, conditioning, lora, text
+from storymem import adapters, checkpoints, condition, conditioning, lora, parallel, text
+from storymem.attention import choose_backend, use_backend
 from storymem.denoise import Experts, Sampling, denoise, draw_noise
 from storymem.fit import EXPERTS, check_fit, in_channels
 from storymem.latents import Latents
+from storymem.placing import Placer, free_device
 from storymem.positions import STRIDE, Variant, temporal_positions, use_explicit_positions
 from storymem.profiles import Model
+from storymem.running import Running, place, usual
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,19 +56,28 @@ class Clip:
     spans: tuple[Span, ...]
 
 
-@dataclass(kw_only=True)
 class Stopwatch:
-    """Collects spans."""
+    """Collects spans; on a GPU, with the most bytes that were allocated during each.
 
-    spans: list[Span] = field(default_factory=list)
+    Args:
+        device: Where the work is done.
+    """
+
+    def __init__(self, device: torch.device):
+        self.spans: list[Span] = []
+        self._cuda = device if device.type == "cuda" else None
 
     @contextmanager
     def time(self, stage: str, **detail: Any) -> Iterator[None]:
         """Measure the `with` block."""
+        if self._cuda is not None:
+            torch.cuda.synchronize(self._cuda)
+            torch.cuda.reset_peak_memory_stats(self._cuda)
         start = time.perf_counter()
         yield
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        if self._cuda is not None:
+            torch.cuda.synchronize(self._cuda)
+            detail |= {"peak_bytes": torch.cuda.max_memory_allocated(self._cuda)}
         self.spans.append(Span(stage=stage, seconds=time.perf_counter() - start, detail=detail))
 
 
@@ -72,22 +87,26 @@ class Generator:
     Args:
         model: Profile and folders.
         device: "cpu", "cuda", "cuda:1", …
+        running: How to run it; by default as the profile says.
     """
 
-    def __init__(self, model: Model, device: str):
+    def __init__(self, model: Model, device: str, running: Running | None = None):
         self.model, self.profile, self.device = model, model.profile, torch.device(device)
-        self.dtype: torch.dtype = getattr(torch, self.profile.dtype)
+        self.running = running or usual(model.profile)
+        self.world = parallel.world()
+        check_fit(model)
+        precision = self.running.precision
+        self.backend = choose_backend(self.running.attention, device, precision.transformer, processes=self.world.size)
+        self.placer = Placer(self.device, place(self.running, model, device))
         self._experts: dict[tuple[Path, bool], list[Any]] = {}
+        self._text_encoder: Any = None
         self._texts: dict[str, torch.Tensor] = {}
         self._cut: dict[str, bool] = {}
         self.proofs: list[lora.LoraProof] = []
-        check_fit(model)
-        base = model.t2v
-        self.tokenizer = checkpoints.load_tokenizer(base)
-        self.text_encoder = checkpoints.load_component(base, "text_encoder", dtype=self.dtype)
-        vae = checkpoints.load_component(base, "vae", dtype=torch.float32)
-        if not self.profile.offload:
-            self.text_encoder.to(self.device)
+        self.tokenizer = checkpoints.load_tokenizer(model.t2v)
+        vae = checkpoints.load_component(model.t2v, "vae", dtype=getattr(torch, precision.vae))
+        if self.running.tiling:
+            vae.enable_tiling()
         self.latents = Latents(vae.to(self.device))
 
     @property
@@ -104,14 +123,28 @@ class Generator:
     def prepare_texts(self, prompts: Sequence[str]) -> None:
         """Encode prompts, and the negative one, that are not encoded yet.
 
-        One by one, so that a prompt's embedding never depends on its neighbours in a batch.
+        One by one, so that a prompt's embedding never depends on its neighbours in a batch. Kept without their padding.
         """
         fresh = [prompt for prompt in dict.fromkeys((*prompts, self.profile.negative_prompt)) if prompt not in self._texts]
         if not fresh:
             return
-        with self._ready(self.text_encoder):
+        if self._text_encoder is None:
+            dtype = getattr(torch, self.running.precision.text_encoder)
+            self._text_encoder = self.placer.take(checkpoints.load_component(self.model.t2v, "text_encoder", dtype=dtype))
+        with self.placer.ready(self._text_encoder):
             for prompt in fresh:
-                self._texts[prompt] = text.embed(self.tokenizer, self.text_encoder, [prompt], self.profile.text_length)[0]
+                embedding = text.embed(self.tokenizer, self._text_encoder, [prompt], self.profile.text_length)[0]
+                self._texts[prompt] = text.without_padding(embedding).cpu()
+
+    def free_text_encoder(self) -> None:
+        """Give its memory back; should another prompt come, it is loaded again."""
+        self.placer.drop(self._text_encoder)
+        self._text_encoder = None
+        free_device()
+
+    def _text(self, prompt: str) -> torch.Tensor:
+        """(L, D): the embedding of a prepared prompt, padded with the zeros that the transformer attends."""
+        return text.with_padding(self._texts[prompt], self.profile.text_length).to(self.device)
 
     def encode_image(self, image: np.ndarray, *, size: tuple[int, int] | None = None, variant: Variant = "paper") -> torch.Tensor:
         """A memory image (H', W', 3) uint8 of any size → (1, 16, 1, h, w)."""
@@ -124,8 +157,18 @@ class Generator:
         return condition.resize(condition.to_model_range(torch.from_numpy(np.ascontiguousarray(images))), *size)
 
     def take(self, take: Take) -> Clip:
-        """Make one clip."""
-        watch = Stopwatch()
+        """Make one clip. Under torchrun, rank 0 makes it together with the processes that `serve`."""
+        if self.world.size == 1:
+            return self._take(take)
+        if self.world.rank == 0:
+            parallel.tell(take)
+        try:
+            return self._take(take)
+        except Exception as error:  # the others wait in the middle of it, so no process can go on
+            raise UserError(f"a shot over {self.world.size} processes failed: {error}", hint="the same command continues") from error
+
+    def _take(self, take: Take) -> Clip:
+        watch = Stopwatch(self.device)
         with watch.time("text_encode"):
             self.prepare_texts([take.prompt])
         memory_count = 0 if take.memory is None else take.memory.shape[2]
@@ -138,11 +181,12 @@ class Generator:
                 experts,
                 draw_noise(shape, take.seed).to(self.device),
                 condition=given,
-                text=self._texts[take.prompt].to(self.device),
-                negative=self._texts[self.profile.negative_prompt].to(self.device),
+                text=self._text(take.prompt),
+                negative=self._text(self.profile.negative_prompt),
                 positions=temporal_positions(memory_count, shape[1] - memory_count, variant=take.variant, stride=take.stride),
                 sampling=take.sampling,
             )
+        self.placer.rest()
         with watch.time("vae_decode"):
             video = self.latents.decode(latents[None, :, memory_count:])
             frames = condition.unpack(video[0]).cpu().numpy()
@@ -179,22 +223,35 @@ class Generator:
         if with_lora:
             for model in models:
                 model.enable_adapters() if adapter else model.disable_adapters()
-        return Experts(high=models[0], low=models[1] if len(models) > 1 else None, ready=self._ready)
+        return Experts(high=models[0], low=models[1] if len(models) > 1 else None, ready=self.placer.ready)
 
     def _load_expert(self, folder: Path, number: int, with_lora: bool) -> Any:
-        model = checkpoints.load_component(folder, EXPERTS[number], dtype=self.dtype)
+        model = checkpoints.load_component(folder, EXPERTS[number], dtype=getattr(torch, self.running.precision.transformer))
         if with_lora:
             state, spec, where = adapters.read(self.model, number)
             self.proofs.append(lora.attach(model, state, spec, where=where))
         use_explicit_positions(model)
-        return model if self.profile.offload else model.to(self.device)
+        use_backend(model, self.backend)
+        parallel.split_sequence(model, self.world.size)
+        if self.running.compiled:
+            model.compile_repeated_blocks()
+        return self.placer.take(model)
 
-    @contextmanager
-    def _ready(self, module: Any) -> Iterator[None]:
-        """Make a module usable: with `offload`, bring it to the device and send the other big ones back."""
-        if self.profile.offload and self.device.type != "cpu":
-            for other in (self.text_encoder, *(expert for experts in self._experts.values() for expert in experts)):
-                if other is not module:
-                    other.to("cpu")
-            module.to(self.device)
-        yield
+    def retrying(self, work: Callable[[], T]) -> tuple[T, dict[str, Any]]:
+        """Do some work; when the device is full, once more with the next lower placement. What it gave, and notes for the record.
+
+        Processes that share a shot cannot retry: the others wait in the middle of it.
+        """
+        result, too_much = (work(), None) if self.world.size > 1 else self.placer.retrying(work)
+        notes: dict[str, Any] = {"placement": self.placer.placement, "attention": self.backend}
+        return result, notes if too_much is None else notes | {"out_of_memory_with": too_much}
+
+    def serve(self) -> None:
+        """Of a process that helps: compute with rank 0 until it has no more takes."""
+        while (take := parallel.tell(None)) is not None:
+            self.take(take)
+
+    def dismiss(self) -> None:
+        """Of rank 0: no more takes."""
+        if self.world.size > 1 and self.world.rank == 0:
+            parallel.tell(None)

@@ -10,9 +10,10 @@ from stbench.methods import ShotRequest, ShotResult
 from stbench.story import Story
 from storymem.generator import Generator, Take
 from storymem.images import read_image
-from storymem.method import base_identity, word_notes
 from storymem.options import SamplingOptions, parse
+from storymem.parallel import release
 from storymem.profiles import Model, resolve
+from storymem.shots import Shots, base_identity, loaded, serve, word_notes
 
 VERSION = 1
 
@@ -50,7 +51,17 @@ class WanT2V:
     @contextmanager
     def open(self, device: str) -> Iterator[_Shots]:
         """Load the model."""
-        yield _Shots(Generator(self.model, device), self.options, chained=self.chained)
+        with loaded(self.model, device, self.options) as generator:
+            yield _Shots(generator, self.options, chained=self.chained)
+
+    def serve(self, device: str) -> bool:
+        """Help rank 0 of the same torchrun command with one loaded model; False when it needs nobody any more."""
+        return serve(self.model, device, self.options)
+
+    @staticmethod
+    def release(device: str) -> None:
+        """Of rank 0: the others may go."""
+        release(device)
 
 
 class WanI2VChain(WanT2V):
@@ -60,12 +71,12 @@ class WanI2VChain(WanT2V):
     chained = True
 
 
-class _Shots:
+class _Shots(Shots):
     def __init__(self, generator: Generator, options: SamplingOptions, *, chained: bool):
-        self.generator, self.options, self.chained = generator, options, chained
+        super().__init__(generator)
+        self.options, self.chained = options, chained
 
-    def shot(self, request: ShotRequest) -> ShotResult:
-        """Make one shot."""
+    def _shot(self, request: ShotRequest) -> ShotResult:
         self.generator.prepare_texts([shot.prompt for shot in request.story.shots])
         tail = request.previous.tail[-1:] if self.chained and request.previous else ()
         take = Take(

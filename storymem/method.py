@@ -20,13 +20,14 @@ import torch
 from stbench.encoders import ENCODERS, FrameEncoder, QualityModel
 from stbench.methods import ShotRequest, ShotResult
 from stbench.story import Story
-from storymem import condition, keyframes, memory, text
-from storymem.checkpoints import folder_digest, load_tokenizer
+from storymem import condition, keyframes, memory
 from storymem.generator import Generator, Stopwatch, Take
 from storymem.images import read_image
 from storymem.options import MOTION_FRAMES, MemoryOptions, parse
+from storymem.parallel import release
 from storymem.profiles import Model, resolve
 from storymem.quality import QUALITY
+from storymem.shots import Shots, base_identity, loaded, serve, word_notes
 
 ENCODERS.add("clip-vit-b-32", "storymem.clip_frames:ClipFrames")
 VERSION = 1  # raise when the same options could give other pixels
@@ -98,7 +99,18 @@ class StoryMem:
         quality = QUALITY.get(profile.quality)
         prompts: Any = ENCODERS.get(profile.prompt_encoder) if self.options.memory_policy == "prompt" else None
         ranker = None if prompts is None else PromptRank(prompts.load(device))
-        yield StoryMemShots(Generator(self.model, device), encoder.load(device), quality.load(device), self.options, ranker)
+        with loaded(self.model, device, self.options) as generator:
+            device = str(generator.device)
+            yield StoryMemShots(generator, encoder.load(device), quality.load(device), self.options, ranker)
+
+    def serve(self, device: str) -> bool:
+        """Help rank 0 of the same torchrun command with one loaded model; False when it needs nobody any more."""
+        return serve(self.model, device, self.options)
+
+    @staticmethod
+    def release(device: str) -> None:
+        """Of rank 0: the others may go."""
+        release(device)
 
 
 class PromptRank:
@@ -124,19 +136,19 @@ class PromptRank:
         return keyframes.cosine(self._texts[prompt], np.stack(rows))[0].tolist() if rows else []
 
 
-class StoryMemShots:
+class StoryMemShots(Shots):
     """StoryMem with its models loaded; caches per keyframe file, never per story."""
 
     def __init__(
         self, generator: Generator, encoder: FrameEncoder, quality: QualityModel, options: MemoryOptions, rank: Rank | None = None
     ):
-        self.generator, self.encoder, self.quality, self.options, self.rank = generator, encoder, quality, options, rank
+        super().__init__(generator)
+        self.encoder, self.quality, self.options, self.rank = encoder, quality, options, rank
         self._latents: dict[tuple[Path, int, tuple[int, int]], torch.Tensor] = {}
         self._embeddings: dict[tuple[Path, int], np.ndarray] = {}
 
-    def shot(self, request: ShotRequest) -> ShotResult:
-        """Make one shot."""
-        watch = Stopwatch()
+    def _shot(self, request: ShotRequest) -> ShotResult:
+        watch = Stopwatch(self.generator.device)
         with watch.time("text_encode"):
             self.generator.prepare_texts([shot.prompt for shot in request.story.shots])
         plan = plan_shot(request, self.options, self.rank)
@@ -246,28 +258,6 @@ def _known(request: ShotRequest, mode: str) -> tuple[Path, ...]:
         return ()
     tail = request.previous.tail
     return tail[-MOTION_FRAMES:] if mode == "mm2v" else tail[-1:]
-
-
-def base_identity(method: str, version: int, model: Model, *, memory: bool) -> dict[str, Any]:
-    """Name, version, profile and weights, the same for every method on a Wan model."""
-    parts = model.weight_parts(memory=memory)
-    digests = [folder_digest(folder, names) for folder, names in parts.items()]
-    drop = {"m2v", "t2v", "lora", "about", "licence", "offload", "prompt_encoder"}
-    return {
-        "method": method,
-        "version": version,
-        "model": model.profile.name,
-        "profile": model.profile.model_dump(mode="json", exclude=drop),
-        "weights": digests,
-    }
-
-
-def word_notes(model: Model, story: Story) -> str | None:
-    """One sentence on the share of the story's words that a word-level model knows; None where every word can be spelled."""
-    share = text.known_share(load_tokenizer(model.t2v), [shot.prompt for shot in story.shots])
-    if share is None or share == 1.0:
-        return None
-    return f"{story.id}: the {model.profile.name} model knows {share:.0%} of the words of its prompts and ignores the others"
 
 
 def _file_key(path: Path) -> tuple[Path, int]:

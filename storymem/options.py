@@ -9,16 +9,24 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from stbench.errors import UserError
+from storymem.attention import AUTO, choose_backend
+from storymem.cost import Precision
 from storymem.denoise import Sampling, Solver
+from storymem.placements import Placement
 from storymem.positions import Variant
 from storymem.profiles import OVERRIDES, Profile
+from storymem.running import Running
+from storymem.settings import Dtype
 
 Mode = Literal["auto", "m2v", "mm2v"]
 MOTION_FRAMES = 5  # of MM2V: two latent frames
 
 
+RUNTIME: dict[str, Any] = {"role": "runtime"}  # marks options that cannot change a pixel
+
+
 class SamplingOptions(BaseModel):
-    """Options of every method on a Wan model."""
+    """Options of every method on a Wan model: how to sample, and how to run the model (`storymem.running`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -28,6 +36,22 @@ class SamplingOptions(BaseModel):
     guidance: tuple[float, float]  # low-noise, high-noise expert
     guidance_t2v: tuple[float, float]
     solver: Solver
+    dtype: Dtype
+    dtype_text: Dtype = Field(alias="dtype.text")
+    dtype_vae: Dtype = Field(alias="dtype.vae")
+    attention: str = Field(default=AUTO)
+    vae_tiling: bool = Field(default=False, alias="vae.tiling")
+    compile: bool = False
+    placement: Placement | Literal["auto"] = Field(default="auto", json_schema_extra=RUNTIME)
+
+    @field_validator("attention")
+    @classmethod
+    def _known_attention(cls, value: str) -> str:
+        try:
+            choose_backend(value, "cpu")
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        return value
 
     @field_validator("guidance", "guidance_t2v", mode="before")
     @classmethod
@@ -48,9 +72,22 @@ class SamplingOptions(BaseModel):
             batch_guidance=profile.batch_guidance,
         )
 
+    def running(self) -> Running:
+        """How to run the model."""
+        precision = Precision(transformer=self.dtype, text_encoder=self.dtype_text, vae=self.dtype_vae)
+        return Running(
+            placement=self.placement,
+            attention=self.attention,
+            precision=precision,
+            tiling=self.vae_tiling,
+            compiled=self.compile,
+            memory=getattr(self, "memory_size", 0),
+        )
+
     def resolved(self) -> dict[str, Any]:
-        """All options by the name that `--set` knows, JSON-able."""
-        return self.model_dump(mode="json", by_alias=True)
+        """All options that can change a pixel, by the name that `--set` knows, JSON-able."""
+        runtime = {name for name, field in type(self).model_fields.items() if field.json_schema_extra == RUNTIME}
+        return self.model_dump(mode="json", by_alias=True, exclude=runtime)
 
 
 class MemoryOptions(SamplingOptions):
@@ -97,9 +134,9 @@ def parse(kind: type[T], options: Mapping[str, str], profile: Profile) -> T:
                 hint=f"did you mean {near[0]!r}?" if near else None,
             )
     defaults = {alias: getattr(profile, name) for alias, name in names.items() if name in Profile.model_fields}
-    for name in ("shift", "guidance"):
-        if defaults[f"{name}_t2v"] is None:
-            defaults[f"{name}_t2v"] = defaults[name]
+    for name, same in (("shift_t2v", "shift"), ("guidance_t2v", "guidance"), ("dtype.text", "dtype")):
+        if defaults[name] is None:
+            defaults[name] = defaults[same]
     try:
         return kind.model_validate(defaults | dict(options))
     except ValidationError as error:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from stbench.errors import UserError
 from storymem.stored import read_json
 
+Dtype = Literal["float32", "bfloat16", "float16"]
+
 _WAN_NEGATIVE = (
     "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，多余的手指，"
     "画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走"
@@ -48,8 +50,9 @@ class Profile(BaseModel):
     batch_guidance: bool = False
     text_length: int = Field(gt=0)
     negative_prompt: str = ""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    offload: bool = False  # keep weights in main memory and bring each model to the device when it works
+    dtype: Dtype = "float32"  # of the transformers
+    dtype_text: Dtype | None = None  # of the text encoder; None: the same
+    dtype_vae: Dtype = "float32"
     # memory
     memory_size: int = Field(default=10, ge=0)
     memory_sink: int = Field(default=3, ge=0)
@@ -100,7 +103,6 @@ WAN = Profile(
     text_length=512,
     negative_prompt=_WAN_NEGATIVE,
     dtype="bfloat16",
-    offload=True,
     keyframe_encoder="clip-vit-b-32",
     prompt_encoder="clip-vit-b-32",
     quality="contrast",

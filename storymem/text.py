@@ -43,6 +43,22 @@ def embed(tokenizer: Any, encoder: Any, texts: Sequence[str], length: int) -> to
     return torch.where(mask[:, :, None].bool(), hidden, torch.zeros_like(hidden))
 
 
+def without_padding(embedding: torch.Tensor) -> torch.Tensor:
+    """(L, D) → (l, D): an embedding without the zeros behind it, in memory of its own."""
+    used = embedding.ne(0).any(dim=1).nonzero()
+    return embedding[: int(used.max()) + 1 if len(used) else 0].clone()
+
+
+def with_padding(embedding: torch.Tensor, length: int) -> torch.Tensor:
+    """(l, D) → (L, D): the inverse of `without_padding`.
+
+    Example:
+        >>> with_padding(without_padding(torch.tensor([[1.0], [2.0], [0.0]])), 3).flatten().tolist()
+        [1.0, 2.0, 0.0]
+    """
+    return torch.nn.functional.pad(embedding, (0, 0, 0, length - len(embedding)))
+
+
 def is_cut(tokenizer: Any, prompt: str, length: int) -> bool:
     """Whether the prompt has more than `length` tokens, so that its end is not read."""
     return len(tokenizer(clean(prompt), truncation=False, verbose=False)["input_ids"]) > length

@@ -8,9 +8,7 @@ that is checked; `stbench verify` and the tests both run `VERIFIER`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 
-from stbench.errors import UserError
 from stbench.oracle import Check, OracleFolder, Setting, Unchecked, Verifier, broken
 
 REQUIRED = (
@@ -64,13 +62,10 @@ def notes(setting: Setting) -> tuple[str, ...]:
 
 def accept(setting: Setting) -> None:
     """UserError for an attention backend that nobody knows."""
-    if setting.attention is None or (setting.attention == "auto" and find_spec("storymem.attention")):
-        return
-    from diffusers.models.attention_dispatch import AttentionBackendName
+    if setting.attention is not None:
+        from storymem.attention import choose_backend
 
-    names = sorted(str(backend.value) for backend in AttentionBackendName)
-    if setting.attention not in names:
-        raise UserError(f"backend {setting.attention!r}", where="--attention", expected=f"one of: {', '.join(names)}")
+        choose_backend(setting.attention, "cpu")
 
 
 VERIFIER = Verifier(

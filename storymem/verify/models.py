@@ -5,7 +5,6 @@ Shapes: T latent frames, h, w latent size, L text tokens, D text channels.
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable
 from functools import cached_property
@@ -16,6 +15,7 @@ import torch
 from stbench.errors import UserError
 from stbench.oracle import OracleFolder, Setting
 from storymem import checkpoints, layouts, lora
+from storymem.attention import choose_backend, use_backend
 from storymem.latents import Latents
 
 
@@ -71,7 +71,7 @@ class Models:
 
     def _choose_attention(self, model: Any) -> None:
         if self.setting.attention is not None:
-            model.set_attention_backend(choose_backend(self.setting.attention, str(self.device)))
+            use_backend(model, choose_backend(self.setting.attention, str(self.device), self.setting.dtype))
 
     @cached_property
     def vae_name(self) -> str:
@@ -120,11 +120,6 @@ class Models:
         )
         state = layouts.text_encoder_from_original(self.folder.tensors("t5").part("sd"))
         return self._filled(lambda: UMT5EncoderModel(config), state, "t5: sd.*").to(self.device)
-
-
-def choose_backend(name: str, device: str) -> str:
-    """The backend that a name stands for; "auto" is the best that a real run would choose on this device."""
-    return name if name != "auto" else str(importlib.import_module("storymem.attention").choose_backend(name, device))
 
 
 def lora_spec(fact: dict[str, Any]) -> lora.LoraSpec:

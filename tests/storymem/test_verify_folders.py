@@ -258,5 +258,5 @@ def test_attention_backends_by_name(made: Path, tmp_path: Path) -> None:
     folder = some(tmp_path / "o", "transformer_m2v.json", "transformer_m2v.safetensors", of=made)
     assert verify(folder, Setting(attention="native")).verdict == "equal"
     assert verify(folder, Setting(attention="_native_math")).verdict == "equal"
-    with pytest.raises(UserError, match=r"--attention: backend 'flsh'; expected one of: .*native"):
+    with pytest.raises(UserError, match=r"attention 'flsh' is unknown; expected one of: .*native"):
         verify(folder, Setting(attention="flsh"))

@@ -1,0 +1,112 @@
+"""Moves weights between main memory and the device, as the placement says.
+
+Big models (experts, text encoder) are handed over once and then asked for with `ready`; whatever the placement, the same code works with
+them. A placement can be lowered while a run goes on, after the device was full; it is never raised.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+
+from storymem.placements import Placement, lower
+
+T = TypeVar("T")
+
+
+class Placer:
+    """Keeps models where they belong.
+
+    Args:
+        device: Where they work.
+        placement: Where they wait.
+    """
+
+    def __init__(self, device: torch.device, placement: Placement):
+        self.device, self.placement = device, placement
+        self._models: list[Any] = []
+
+    def take(self, model: Any) -> Any:
+        """Put a model that was just loaded (in main memory) where it waits; returns it."""
+        self._models.append(model)
+        self._place(model)
+        return model
+
+    def drop(self, model: Any) -> None:
+        """Forget a model that nobody needs any more."""
+        self._models = [kept for kept in self._models if kept is not model]
+
+    @contextmanager
+    def ready(self, model: Any) -> Iterator[None]:
+        """Make a model usable on the device; it stays there until another one is asked for."""
+        if self.placement == "offload":
+            self.rest(but=model)
+            model.to(self.device)
+        yield
+
+    def rest(self, but: Any = None) -> None:
+        """With `offload`, send models back to main memory, so that something else has room."""
+        if self.placement == "offload":
+            for model in self._models:
+                if model is not but:
+                    model.to("cpu")
+
+    def lower(self) -> bool:
+        """Go on with the next placement that needs less on the device; False if there is none."""
+        following = lower(self.placement)
+        if following is None:
+            return False
+        for model in self._models:
+            model.to("cpu")
+        free_device()
+        self.placement = following
+        for model in self._models:
+            self._place(model)
+        return True
+
+    def _place(self, model: Any) -> None:
+        if self.placement == "resident":
+            model.to(self.device)
+        elif self.placement == "group-offload":
+            _offload_by_blocks(model, self.device)
+
+    def retrying(self, work: Callable[[], T]) -> tuple[T, str | None]:
+        """Do some work; when the device is full, once more with the next lower placement.
+
+        Returns:
+            What the work gave, and the placement that was too much for the device (None if it was not).
+        """
+        try:
+            return work(), None
+        except torch.OutOfMemoryError as error:
+            full, before = str(error).splitlines()[0][:200], self.placement
+        # Outside of the except block: the traceback held everything that the attempt had allocated.
+        if not self.lower():
+            raise torch.OutOfMemoryError(full)
+        return work(), before
+
+
+def free_device() -> None:
+    """Give back what is not used."""
+    gc.collect()
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _offload_by_blocks(model: Any, device: torch.device) -> None:
+    """Diffusers' group offloading: a block at a time, the next one fetched on a stream of its own where there are streams."""
+    from diffusers.hooks import apply_group_offloading
+
+    whole = getattr(model, "encoder", None) if not hasattr(model, "blocks") else None  # umT5 keeps its blocks one level down
+    apply_group_offloading(
+        whole if whole is not None else model,
+        onload_device=device,
+        offload_device=torch.device("cpu"),
+        offload_type="block_level",
+        num_blocks_per_group=1,
+        use_stream=device.type == "cuda",
+    )

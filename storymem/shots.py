@@ -1,0 +1,85 @@
+"""What every method on a Wan model shares: its identity, its loaded model, and shots that survive a full device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from stbench.methods import ShotRequest, ShotResult
+from stbench.story import Story
+from storymem import parallel, text
+from storymem.checkpoints import folder_digest, load_tokenizer
+from storymem.generator import Generator
+from storymem.options import SamplingOptions
+from storymem.profiles import Model
+
+
+class Shots:
+    """A method with its models loaded. What makes a shot is `_shot`.
+
+    Args:
+        generator: The model.
+    """
+
+    def __init__(self, generator: Generator):
+        self.generator = generator
+
+    def prepare(self, stories: Sequence[Story]) -> None:
+        """Encode all prompts of a run at once, then free the text encoder."""
+        prompts = [shot.prompt for story in stories for shot in story.shots]
+        self.generator.retrying(lambda: self.generator.prepare_texts(prompts))
+        self.generator.free_text_encoder()
+
+    def shot(self, request: ShotRequest) -> ShotResult:
+        """Make one shot."""
+        result, notes = self.generator.retrying(lambda: self._shot(request))
+        return replace(result, notes={**result.notes, **notes})
+
+    def _shot(self, request: ShotRequest) -> ShotResult:
+        raise NotImplementedError
+
+
+@contextmanager
+def loaded(model: Model, device: str, options: SamplingOptions) -> Iterator[Generator]:
+    """A model ready to film; under torchrun, together with the processes that `serve`."""
+    here = parallel.join(device)
+    if here.size > 1:
+        parallel.tell(options)
+    generator = Generator(model, here.device(device), options.running())
+    try:
+        yield generator
+    finally:
+        generator.dismiss()
+
+
+def serve(model: Model, device: str, options: SamplingOptions) -> bool:
+    """Help rank 0: load the model when it does, and compute with it until it is done; False when rank 0 needs nobody any more."""
+    here = parallel.join(device)
+    if parallel.tell(None) is None:
+        return False
+    Generator(model, here.device(device), options.running()).serve()
+    return True
+
+
+def base_identity(method: str, version: int, model: Model, *, memory: bool) -> dict[str, Any]:
+    """Name, version, profile and weights, the same for every method on a Wan model."""
+    parts = model.weight_parts(memory=memory)
+    digests = [folder_digest(folder, names) for folder, names in parts.items()]
+    drop = {"m2v", "t2v", "lora", "about", "licence", "prompt_encoder", "dtype", "dtype_text", "dtype_vae"}  # types are options
+    return {
+        "method": method,
+        "version": version,
+        "model": model.profile.name,
+        "profile": model.profile.model_dump(mode="json", exclude=drop),
+        "weights": digests,
+    }
+
+
+def word_notes(model: Model, story: Story) -> str | None:
+    """One sentence on the share of the story's words that a word-level model knows; None where every word can be spelled."""
+    share = text.known_share(load_tokenizer(model.t2v), [shot.prompt for shot in story.shots])
+    if share is None or share == 1.0:
+        return None
+    return f"{story.id}: the {model.profile.name} model knows {share:.0%} of the words of its prompts and ignores the others"
