@@ -6,6 +6,7 @@ raised is a bug of ours and keeps its traceback.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 EXIT_OK = 0
@@ -48,7 +49,7 @@ class UserError(Exception):
             line += f"; expected {expected}"
         if hint:
             line += f"; {hint}"
-        super().__init__(line)
+        super().__init__(re.sub(r"\s*[\r\n]\s*", " ", line))  # a library's message may have lines of its own
 
 
 class InvalidRunError(UserError):
