@@ -146,14 +146,19 @@ def _exit(code: int) -> NoReturn:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Entry point: a `UserError` becomes one line and its exit code, Ctrl-C says what is safe, a bug keeps its traceback."""
+    """Entry point."""
+    run_app(app, "stbench", arguments)
+
+
+def run_app(app: typer.Typer, name: str, arguments: list[str] | None = None) -> NoReturn:
+    """Run a command line: a `UserError` becomes one line and its exit code, Ctrl-C says what is safe, a bug keeps its traceback."""
     import signal
 
     words = sys.argv[1:] if arguments is None else arguments
     wants_json = "--json" in words
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's polite stop is a Ctrl-C
     try:
-        code = app(args=words, prog_name="stbench", standalone_mode=False)
+        code = app(args=words, prog_name=name, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else EXIT_OK)
     except UserError as error:
         _fail(str(error), error.exit_code, wants_json)
@@ -166,7 +171,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             where = f"{error.filename}: " if error.filename else ""
             _fail(f"{where}{error.strerror}; what is finished is safe; mend the disk, then repeat the command", EXIT_PARTIAL, wants_json)
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
-            _fail(error.format_message(), EXIT_USAGE, wants_json, hint="stbench --help")
+            _fail(error.format_message(), EXIT_USAGE, wants_json, hint=f"{name} --help")
         if type(error).__name__ == "InterruptedRunError":
             _fail(f"{error}\ncontinue: {getattr(error, 'command', '')}", EXIT_INTERRUPTED, wants_json)
         raise
