@@ -73,7 +73,7 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
         raise VideoError(found, where=str(path), expected="a video")
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        with av.open(f"file:{path}", options=options) as container:
+        with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
             if not container.streams.video:
                 raise VideoError("holds no video", where=str(path), expected="a video")
             stream = container.streams.video[0]

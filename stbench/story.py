@@ -183,6 +183,8 @@ def read_text(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError("is not UTF-8 text", where=where, expected=A_SCRIPT) from error
+    except ValueError as error:
+        raise UserError("is no name that a file can have", where=where, expected=A_SCRIPT) from error
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})", where=where, expected=A_SCRIPT) from error
 
