@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stbench.commands.output import printable
 from stbench.errors import UserError
+
+if TYPE_CHECKING:
+    from stbench.suites.authoring import Order
 
 _ADD = """\b
 Examples:
@@ -25,10 +29,31 @@ Examples:
   stbench suite generate --world --stories 100 --shots 20 --characters 3 --gap 6
       --out hard-world"""
 
+_NEW = """\b
+Examples:
+  stbench suite new my-story.json
+  stbench suite new my-story.story.md
+  stbench suite new fox.json --llm http://localhost:8000/v1 --model qwen3
+      --idea "a fox learns to skate" --shots 10 --scenes 3
+
+\b
+The key of an endpoint comes from $STBENCH_LLM_KEY or $OPENAI_API_KEY.
+Exit codes: 0 written, 2 nothing written."""
+_PROMPT = """\b
+Examples:
+  stbench suite prompt --idea "a fox learns to skate" > prompt.txt
+  stbench suite prompt --schema-only > script.schema.json"""
+IdeaOption = Annotated[str, typer.Option(help="What the story is about.", show_default="left open")]
+ShotsOption = Annotated[int, typer.Option(help="How many shots a model is asked for.")]
+ScenesOption = Annotated[int, typer.Option(help="In how many scenes.")]
+AppearanceOption = Annotated[str, typer.Option(help="Whether looks are told once (tests memory) or repeated (tests prompts).")]
+
 
 def register(group: typer.Typer) -> None:
     """Add the commands to `stbench suite`."""
     group.command("add", epilog=_ADD)(add)
+    group.command("new", epilog=_NEW)(new)
+    group.command("prompt", epilog=_PROMPT)(prompt)
     group.command("generate", epilog=_GENERATE)(generate)
 
 
@@ -97,3 +122,72 @@ def generate(
         done = _progress("story")
         path = write_world(plan, out or Path(plan.name), lambda number: done(number, stories))
     print(f"wrote {path}; try: stbench suite show {path}", file=sys.stderr)
+
+
+def new(
+    out: Annotated[Path, typer.Argument(help="A new file; .json, .story.md or .story.yaml says the dialect.", show_default=False)],
+    llm: Annotated[str | None, typer.Option(metavar="URL", help="An OpenAI-compatible endpoint writes it.", show_default=False)] = None,
+    model: Annotated[str, typer.Option(help="Model that the endpoint is asked for.")] = "default",
+    idea: IdeaOption = "",
+    shots: ShotsOption = 10,
+    scenes: ScenesOption = 3,
+    appearance: AppearanceOption = "once",
+    tries: Annotated[int, typer.Option(min=1, max=20, help="How often the model is asked, with what was wrong.")] = 3,
+) -> None:
+    """Begin a script: from a template, or written by a language model and checked.
+
+    A model's script is checked by the loader and by the rules of lint; what is wrong is told to the model, which is asked again.
+    """
+    from stbench.dialects import write_text
+    from stbench.dialects.convert import dialect_of
+    from stbench.suites.authoring import Order, template
+
+    if out.exists():
+        raise UserError("exists already", where=str(out), expected="a new file", hint="nothing was changed")
+    order = Order(idea=idea, shots=shots, scenes=scenes, appearance=appearance)
+    order.check()
+    script = template() if llm is None else _written_by_model(llm, model, order, tries, out)
+    text = write_text(script, dialect_of(out) or "st-bench")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
+    print(f"wrote {out}; try: stbench suite lint {out}", file=sys.stderr)
+
+
+def _written_by_model(url: str, model: str, order: Order, tries: int, out: Path) -> dict[str, Any]:
+    from stbench.suites.llm import Draft, Endpoint, write_story
+
+    def say(number: int, draft: Draft) -> None:
+        print(f"  answer {number} of at most {tries}: {len(draft.errors)} errors, {len(draft.warnings)} warnings", file=sys.stderr)
+        for problem in [*draft.errors, *draft.warnings][:5]:
+            print(f"    {printable(problem)[:200]}", file=sys.stderr)
+
+    endpoint = Endpoint(url=url, model=model)
+    endpoint.check()
+    draft = write_story(endpoint, order, tries, say)
+    if draft.errors or draft.script is None:
+        rejected = out.with_name(f"{out.name}.rejected.txt")
+        rejected.parent.mkdir(parents=True, exist_ok=True)
+        rejected.write_text(draft.text, encoding="utf-8")
+        raise UserError(
+            f"no valid script after {tries} answers; the last one: {draft.errors[0]}",
+            where=endpoint.chat_url,
+            hint=f"it is kept in {rejected}; more --tries or another model may do it",
+        )
+    script = {key: value for key, value in draft.script.items() if key != "references"}  # a model has no pictures to refer to
+    return {**script, "written_by": model, "design": {"appearance": order.appearance}}
+
+
+def prompt(
+    idea: IdeaOption = "",
+    shots: ShotsOption = 10,
+    scenes: ScenesOption = 3,
+    appearance: AppearanceOption = "once",
+    schema_only: Annotated[bool, typer.Option("--schema-only", help="Only the JSON schema of a script.")] = False,
+) -> None:
+    """Print a prompt that makes any language model write a script, schema included."""
+    from stbench.schema import schema_text
+    from stbench.suites.authoring import Order, authoring_prompt
+
+    order = Order(idea=idea, shots=shots, scenes=scenes, appearance=appearance)
+    order.check()
+    print(schema_text() if schema_only else authoring_prompt(order), end="")

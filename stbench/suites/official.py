@@ -20,7 +20,7 @@ from stbench.errors import UserError, did_you_mean
 from stbench.suites.home import home
 from stbench.suites.index import INDEX, entry_row, read_index, write_index
 
-KNOWN = Path(__file__).parent
+KNOWN = Path(__file__).parent / "facts"
 TIMEOUT_S = 30
 MAX_BYTES = 1024 * 1024  # of one file; the largest official script has 13 kB
 
