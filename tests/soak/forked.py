@@ -107,6 +107,7 @@ def _serve() -> None:
 def _child(job: dict[str, Any]) -> None:
     """Never returns."""
     signal.alarm(HANG_S)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore Ctrl-C
     os.chdir(job["cwd"])
     for descriptor, name in ((1, "job.out"), (2, "job.err")):
         file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
