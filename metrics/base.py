@@ -79,6 +79,25 @@ class Found:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Expects:
+    """What a metric claims to see, and not to see; names are those of `metrics.validation.perturbations`.
+
+    Example:
+        >>> Expects(falls=("blur",), keeps=("prompt_swap",)).of("blur")
+        'falls'
+    """
+
+    falls: tuple[str, ...] = ()  # level by level
+    rises: tuple[str, ...] = ()
+    detects: tuple[str, ...] = ()  # falls, at full harm
+    keeps: tuple[str, ...] = ()
+
+    def of(self, perturbation: str) -> str | None:
+        """What is expected under one perturbation, or None."""
+        return next((name for name in ("falls", "rises", "detects", "keeps") if perturbation in getattr(self, name)), None)
+
+
 class Features(Protocol):
     """Where features come from (a cache, or an encoder), and what is known already."""
 
@@ -112,6 +131,7 @@ class Metric(ABC):
     higher_is_better: ClassVar[bool | None]
     range: ClassVar[tuple[float, float]]
     source: ClassVar[str]
+    expects: ClassVar[Expects] = Expects()  # checked by `stbench validate-metrics`
 
     @property
     @abstractmethod

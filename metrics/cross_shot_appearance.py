@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, StoryClips, Unit, whole_story
+from metrics.base import Expects, Features, Found, Metric, Need, StoryClips, Unit, whole_story
 from metrics.cross_shot_consistency import mean_pair_similarity, similarity_matrix
 from metrics.frames import FrameSet, mean_feature, taken
 
@@ -42,6 +42,10 @@ class CrossShotAppearance(Metric):
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     source: ClassVar[str] = "of this project: arXiv 2512.19539, section 4.3 (overall), on self-supervised frame features"
+    expects: ClassVar[Expects] = Expects(
+        falls=("identity_swap", "colour_drift", "style_drift"),
+        keeps=("background_swap", "prompt_swap", "shot_shuffle", "frame_shuffle", "freeze"),
+    )
     encoder: str = "world-dino"
 
     @property

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, NoValueError, StoryClips, Unit, clip_features, whole_story
+from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit, clip_features, whole_story
 
 
 def similarity_matrix(feats_SD: np.ndarray) -> np.ndarray:
@@ -69,6 +69,7 @@ class CrossShotConsistency(Metric):
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     source: ClassVar[str] = "arXiv 2512.19539, section 4.3 (overall)"
+    expects: ClassVar[Expects] = Expects(keeps=("prompt_swap", "shot_shuffle"))
     encoder: str = "world-clip"
 
     @property

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, StoryClips, Unit
+from metrics.base import Expects, Features, Found, Metric, Need, StoryClips, Unit
 from metrics.cross_shot_appearance import appearances
 from metrics.cross_shot_consistency import similarity_matrix
 from stbench.story import Shot
@@ -47,6 +47,10 @@ class EntityConsistency(Metric):
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     source: ClassVar[str] = "of this project; entity schedules as in EntityBench (arXiv 2605.15199)"
+    expects: ClassVar[Expects] = Expects(
+        falls=("identity_swap", "colour_drift", "style_drift"),
+        keeps=("background_swap", "prompt_swap", "shot_shuffle", "frame_shuffle", "freeze"),
+    )
     encoder: str = "world-dino"
 
     @property

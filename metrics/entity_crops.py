@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, NoValueError, StoryClips, Unit
+from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit
 from metrics.entity_consistency import entities
 
 ENTITY_FRAMES = 5  # of a shot, at the middles of equal intervals, as in EntityBench
@@ -67,6 +67,9 @@ class EntityAppearance(Metric):
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     source: ClassVar[str] = "of this project; crops as in EntityBench (arXiv 2605.15199)"
+    expects: ClassVar[Expects] = Expects(
+        falls=("colour_drift", "style_drift"), detects=("identity_swap",), keeps=("background_swap", "prompt_swap")
+    )
     encoder: str = "world-dino"
     detector: str = "world-truth-boxes"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,16 +130,24 @@ class FeatureSource:
             except NoValueError as why:
                 self._failures[need, content] = str(why)
 
+    def promised(self, clip: Clip) -> int:
+        """How many frames a clip says it has."""
+        return promised_frames(clip.video or Path())
+
+    def batches(self, clip: Clip) -> Iterator[np.ndarray]:
+        """The frames of a clip, a few at a time."""
+        return batches(clip.video or Path())
+
     def _collect(self, clip: Clip, collectors: list[Collector]) -> None:
         """Feed batches of frames until every collector has what it needs."""
         if clip.video is None:
             return
-        promised = promised_frames(clip.video)
+        promised = self.promised(clip)
         for _ in range(PASSES):
             for collector in collectors:
                 collector.start(promised)
             at = 0
-            for frames in batches(clip.video):
+            for frames in self.batches(clip):
                 for collector in collectors:
                     collector.add(frames, at)
                 at += len(frames)

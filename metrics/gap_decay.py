@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, NoValueError, StoryClips, Unit, whole_story
+from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit, whole_story
 from metrics.cross_shot_appearance import appearances
 from metrics.cross_shot_consistency import similarity_matrix
 from metrics.frames import taken
@@ -48,6 +48,7 @@ class GapDecay(Metric):
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (-2.0, 2.0)
     source: ClassVar[str] = "of this project; gap-decay curves as in EntityBench (arXiv 2605.15199)"
+    expects: ClassVar[Expects] = Expects(detects=("colour_drift", "style_drift"), keeps=("prompt_swap",))
     encoder: str = "world-dino"
 
     @property

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, NoValueError, StoryClips, Unit, clip_features, whole_story
+from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit, clip_features, whole_story
 from metrics.cross_shot_appearance import appearances
 from metrics.cross_shot_consistency import similarity_matrix, upper_pairs
 from metrics.frames import taken
@@ -78,6 +78,11 @@ class GuardedConsistency(Metric):
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     source: ClassVar[str] = "of this project; fidelity gate as in EntityBench (arXiv 2605.15199)"
+    expects: ClassVar[Expects] = Expects(
+        falls=("identity_swap", "colour_drift", "style_drift", "prompt_swap", "shot_shuffle"),
+        detects=("freeze",),
+        keeps=("background_swap",),
+    )
     encoder: str = "world-dino"
     prompts: str | None = "world-clip"  # the encoder of shots and prompts; None: prompts are not checked
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, NoValueError, StoryClips, Unit
+from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit
 from metrics.prompt_following_single_shot import cosine
 
 STEPS = 3  # between frames, on each side of a join
@@ -49,6 +49,7 @@ class JoinAppearance(Metric):
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     source: ClassVar[str] = "of this project; the limit is named in arXiv 2512.19539"
+    expects: ClassVar[Expects] = Expects(falls=("identity_swap",), detects=("colour_drift", "style_drift"), keeps=("prompt_swap", "freeze"))
     encoder: str = "world-dino"
 
     @property
@@ -76,6 +77,7 @@ class JoinMotion(Metric):
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     source: ClassVar[str] = "of this project; the limit is named in arXiv 2512.19539"
+    expects: ClassVar[Expects] = Expects(falls=("join_stall",), keeps=("prompt_swap", "colour_drift", "style_drift", "background_swap"))
 
     @property
     def need(self) -> Need:

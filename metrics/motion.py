@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, NoValueError, StoryClips, Unit, each_shot
+from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit, each_shot
 
 TOP = 0.05  # share of the picture that moves most: a small figure in a still place counts
 STILL = 1e-3  # of the frame height, per frame
@@ -71,6 +71,7 @@ class MotionMagnitude(_Motion):
     higher_is_better: ClassVar[bool | None] = None
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     source: ClassVar[str] = "of this project; VBench's dynamic degree asks only whether it passes a threshold"
+    expects: ClassVar[Expects] = Expects(falls=("freeze",), keeps=("prompt_swap", "shot_shuffle", "identity_swap", "colour_drift"))
 
     def measure(self, film: StoryClips, unit: Unit, features: Features) -> Found:
         """Mean speed of the fastest twentieth."""
@@ -86,6 +87,9 @@ class MotionSmoothness(_Motion):
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     source: ClassVar[str] = "of this project"
+    expects: ClassVar[Expects] = Expects(
+        falls=("frame_shuffle", "noise"), keeps=("prompt_swap", "shot_shuffle", "identity_swap", "background_swap")
+    )
 
     def measure(self, film: StoryClips, unit: Unit, features: Features) -> Found:
         """Change of flow."""

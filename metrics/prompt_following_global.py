@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, NoValueError, StoryClips, Unit, clip_features, whole_story
+from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit, clip_features, whole_story
 from metrics.prompt_following_single_shot import cosine
 
 
@@ -36,6 +36,7 @@ class PromptFollowingGlobal(Metric):
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     source: ClassVar[str] = "arXiv 2512.19539, section 4.3 (global)"
+    expects: ClassVar[Expects] = Expects(falls=("background_swap",), keeps=("prompt_swap", "shot_shuffle"))
     encoder: str = "world-clip"
     film: str = "mean_of_shots"
 

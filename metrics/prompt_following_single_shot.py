@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, NoValueError, StoryClips, Unit
+from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit
 
 
 def cosine(a_D: np.ndarray, b_D: np.ndarray) -> float:
@@ -34,6 +34,9 @@ class PromptFollowingSingleShot(Metric):
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     source: ClassVar[str] = "arXiv 2512.19539, section 4.3 (single-shot)"
+    expects: ClassVar[Expects] = Expects(
+        falls=("prompt_swap", "shot_shuffle", "background_swap"), keeps=("identity_swap", "dropped_accessory")
+    )
     encoder: str = "world-clip"
 
     @property

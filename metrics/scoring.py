@@ -55,6 +55,7 @@ def score_films(
     features: FeatureSource,
     progress: Progress | None = None,
     workers: int = 1,
+    forget: bool = True,
 ) -> list[Score]:
     """One row per metric and unit, film by film; memory does not grow with the number of films.
 
@@ -64,6 +65,7 @@ def score_films(
         features: From what.
         progress: Called after each clip.
         workers: How many clips of a film are decoded and encoded at the same time; they share one set of weights.
+        forget: Free the features of each film when it is scored.
     """
     total, done = sum(len(film.clips) for film in films), 0
     rows: list[Score] = []
@@ -74,7 +76,8 @@ def score_films(
                 progress(done, total, f"{film.story.id} {clip.shot.id}")
         for metric in metrics:
             rows += metric.score(film, features)
-        features.forget()
+        if forget:
+            features.forget()
     return rows
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, StoryClips, Unit, each_shot
+from metrics.base import Expects, Features, Found, Metric, Need, StoryClips, Unit, each_shot
 from metrics.frames import FrameSet, consistency, taken
 
 
@@ -36,6 +36,9 @@ class SubjectConsistency(Metric):
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     source: ClassVar[str] = "VBench, subject_consistency"
+    expects: ClassVar[Expects] = Expects(
+        falls=("flicker", "noise"), keeps=("prompt_swap", "shot_shuffle", "identity_swap", "background_swap")
+    )
     encoder: str = "world-dino"
 
     @property

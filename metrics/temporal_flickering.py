@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, NoValueError, StoryClips, Unit, each_shot
+from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit, each_shot
 
 
 def frame_differences(frames: np.ndarray) -> np.ndarray:
@@ -49,6 +49,11 @@ class TemporalFlickering(Metric):
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     source: ClassVar[str] = "VBench, temporal_flickering"
+    expects: ClassVar[Expects] = Expects(
+        falls=("flicker", "noise", "frame_shuffle"),
+        rises=("freeze",),
+        keeps=("prompt_swap", "shot_shuffle", "identity_swap", "colour_drift"),
+    )
 
     @property
     def need(self) -> Need:

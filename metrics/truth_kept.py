@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from metrics.base import Features, Found, Metric, Need, StoryClips, Unit
+from metrics.base import Expects, Features, Found, Metric, Need, StoryClips, Unit
 from metrics.reading import READER, read_fact, reading_detail
 
 
@@ -72,6 +72,7 @@ class TruthColourKept(_TruthKept):
     """Share of later shots in which the character has the colour of its first shot."""
 
     name: ClassVar[str] = "truth_colour_kept"
+    expects: ClassVar[Expects] = Expects(falls=("identity_swap",), keeps=("prompt_swap", "background_swap", "dropped_accessory"))
     fact: ClassVar[str] = "colour"
 
 
@@ -80,4 +81,5 @@ class TruthAccessoryKept(_TruthKept):
     """Share of later shots in which the character has the accessory of its first shot."""
 
     name: ClassVar[str] = "truth_accessory_kept"
+    expects: ClassVar[Expects] = Expects(falls=("identity_swap",), detects=("dropped_accessory",), keeps=("prompt_swap", "background_swap"))
     fact: ClassVar[str] = "accessory"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from metrics.base import Features, Found, Metric, Need, StoryClips, Unit
+from metrics.base import Expects, Features, Found, Metric, Need, StoryClips, Unit
 from metrics.reading import READER, read_fact, reading_detail
 
 
@@ -48,6 +48,7 @@ class TruthPlace(_TruthOfPrompt):
     """Share of shots in the right place."""
 
     name: ClassVar[str] = "truth_place"
+    expects: ClassVar[Expects] = Expects(falls=("background_swap",), keeps=("prompt_swap", "identity_swap", "dropped_accessory"))
     fact: ClassVar[str] = "place"
 
 
@@ -56,6 +57,7 @@ class TruthSpecies(_TruthOfPrompt):
     """Share of shots with the right species."""
 
     name: ClassVar[str] = "truth_species"
+    expects: ClassVar[Expects] = Expects(keeps=("prompt_swap", "identity_swap", "background_swap"))
     fact: ClassVar[str] = "species"
 
 
@@ -64,6 +66,7 @@ class TruthAction(_TruthOfPrompt):
     """Share of shots with the right action."""
 
     name: ClassVar[str] = "truth_action"
+    expects: ClassVar[Expects] = Expects(detects=("freeze",), keeps=("prompt_swap", "identity_swap", "background_swap"))
     fact: ClassVar[str] = "action"
 
 

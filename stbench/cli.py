@@ -19,6 +19,7 @@ from stbench.commands import protocol as protocol_command
 from stbench.commands import report as report_command
 from stbench.commands import score as score_command
 from stbench.commands import suite as suite_command
+from stbench.commands import validate_metrics as validate_metrics_command
 from stbench.commands import verify as verify_command
 from stbench.commands.output import examples, print_catalogue, print_json, printable
 from stbench.errors import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_OK, EXIT_PARTIAL, EXIT_USAGE, UserError
@@ -127,6 +128,7 @@ def list_(
 
 compare_command.register(app)
 verify_command.register(app)
+validate_metrics_command.register(app)
 fetch_command.register(app)
 protocol_command.register(app)
 suite_command.register(app)

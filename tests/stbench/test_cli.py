@@ -177,6 +177,7 @@ def test_the_command_line_has_exactly_these_flags():
         ],
         "fetch": ["--into", "--json", "--mode", "--part", "--yes", "model"],
         "protocol": ["--json", "name"],
+        "validate-metrics": ["--device", "--json", "--metric", "--out", "--protocol", "--shots", "--stories", "--suite", "--videos"],
         "verify": ["--attention", "--device", "--dtype", "--json", "folder"],
         "report": ["--by", "--cost", "--embed", "--intervals", "--json", "--out", "runs"],
         "compare": ["--json", "--strict", "base", "new"],
