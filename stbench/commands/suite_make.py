@@ -173,8 +173,7 @@ def _written_by_model(url: str, model: str, order: Order, tries: int, out: Path)
             where=endpoint.chat_url,
             hint=f"it is kept in {rejected}; more --tries or another model may do it",
         )
-    script = {key: value for key, value in draft.script.items() if key != "references"}  # a model has no pictures to refer to
-    return {**script, "written_by": model, "design": {"appearance": order.appearance}}
+    return {**draft.script, "written_by": model, "design": {"appearance": order.appearance}}
 
 
 def prompt(

@@ -86,6 +86,7 @@ def judge(text: str, order: Order) -> Draft:
     try:
         source = from_json(_json_object(text), name="story")
         script = checked(source, "the answer", "story")
+        script.pop("references", None)  # a model has no pictures to refer to
         story = parse_story(script, source="the answer", id="story")
     except UserError as error:
         return Draft(text=text, script=None, errors=(str(error).removeprefix("the answer: "),))
