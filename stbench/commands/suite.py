@@ -23,6 +23,7 @@ Examples:
 
 \b
 Exit codes: 0 clean, 1 errors (with --strict also warnings), 2 no such suite."""
+_STATS = examples("stbench suite stats stbench-30 world my-scripts/", "stbench suite stats stbench-30 --stories")
 _CONVERT = """\b
 Examples:
   stbench suite convert tale.json tale.story.md
@@ -41,7 +42,7 @@ def register(app: typer.Typer) -> None:
         ),
     )(show)
     group.command("lint", epilog=_LINT)(lint)
-    group.command("stats", epilog=examples("stbench suite stats stbench-30 world my-scripts/"))(stats)
+    group.command("stats", epilog=_STATS)(stats)
     group.command("diff", epilog=examples("stbench suite diff old-scripts/ new-scripts/"))(diff)
     group.command("convert", epilog=_CONVERT)(convert)
     suite_make.register(group)
@@ -121,13 +122,19 @@ def lint(
 
 def stats(
     suites: Annotated[list[str], typer.Argument(metavar="SUITE...", help="Suites, scripts or folders of scripts.", show_default=False)],
+    stories: Annotated[bool, typer.Option("--stories", help="A row per story instead, as a Markdown table.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Compare suites in a table: sizes, lengths, what encoders cut, returns of characters."""
     from stbench.suites import find_suite
-    from stbench.suites.stats import measure, table
+    from stbench.suites.stats import measure, story_table, table
 
     files = [find_suite(suite) for suite in suites]
+    if stories and not json:
+        for entry in files:
+            for line in story_table(entry):
+                print(printable(line))
+        return
     facts = [measure(entry) for entry in files]
     if json:
         print_json({"suites": [{"name": entry.name, **found.to_json()} for entry, found in zip(files, facts, strict=True)]})

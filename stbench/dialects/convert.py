@@ -65,6 +65,7 @@ def _explained(lines: list[str], to: str) -> list[str]:
     form = {
         "st-bench": "global captions stand beside the prompts, under 'global_caption', where most readers do not look",
         "memento": "prompts have a global caption in front now",
+        "holocine": "the global caption of each prompt",
     }
     moved = [line for line in lines if line.startswith(("prompts:", "global captions:"))]
     if to not in form or not moved:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stbench.dialects.memento import split_prompt
+
 FRAMES = 241
 OWN = ("global_caption", "shot_captions", "story_name", "entities")
 
@@ -28,7 +30,7 @@ def read(data: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def write(script: Mapping[str, Any]) -> dict[str, Any]:
     """A checked script as one film of 241 frames with cuts at equal distances."""
-    captions = [prompt for scene in script["scenes"] for prompt in scene["video_prompts"]]
+    captions = [split_prompt(prompt)[1] for scene in script["scenes"] for prompt in scene["video_prompts"]]
     frames = script.get("num_frames", FRAMES)
     frames = frames if isinstance(frames, int) else FRAMES
     cuts = script.get("shot_cut_frames", cut_frames(len(captions), frames))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stbench.story import Shot, Story
 from stbench.suites.index import SuiteFiles
-from stbench.suites.measure import Facts, Range
+from stbench.suites.measure import Facts, Range, gaps
 
 _ROWS: tuple[tuple[str, Callable[[Facts], str]], ...] = (
     ("stories", lambda f: str(f.stories)),
@@ -53,6 +53,31 @@ def table(names: Sequence[str], facts: Sequence[Facts]) -> list[str]:
     rows = [("", *names), *((title, *(find(entry) for entry in facts)) for title, find in _ROWS)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(names) + 1)]
     return ["  ".join(cell.ljust(widths[k]) if k == 0 else cell.rjust(widths[k]) for k, cell in enumerate(row)).rstrip() for row in rows]
+
+
+def story_table(files: SuiteFiles) -> Iterator[str]:
+    """A Markdown table with a row per story: who and what is in it, how it is cut, how long its characters are away."""
+    yield "| story | medium | light, weather | characters | places | look | shots | scenes | continues | away for |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for story in files.stories():
+        given = story.extra.get("design")
+        design: Mapping[str, object] = given if isinstance(given, Mapping) else {}
+        names = {kind: ", ".join(entity.id for entity in story.entities if entity.kind == kind) for kind in ("character", "place")}
+        light = "; ".join(str(design[key]) for key in ("light", "weather") if key in design)
+        away = ", ".join(str(gap) for gap in sorted(set(gaps(story))))
+        cells = [
+            story.id,
+            str(design.get("medium", "")),
+            light,
+            names["character"],
+            names["place"],
+            str(design.get("appearance", "")),
+            str(len(story.shots)),
+            str(len({shot.scene for shot in story.shots})),
+            str(len(story.shots) - story.cuts),
+            away or "–",
+        ]
+        yield "| " + " | ".join(cell.replace("|", "/").replace("\n", " ") for cell in cells) + " |"
 
 
 @dataclass(frozen=True, kw_only=True)

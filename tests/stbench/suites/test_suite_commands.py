@@ -13,7 +13,7 @@ def test_the_suite_commands_have_exactly_these_flags():
         "list": ["--json"],
         "show": ["--full", "--json", "--story", "suite"],
         "lint": ["--json", "--max", "--notes", "--strict", "suite"],
-        "stats": ["--json", "suites"],
+        "stats": ["--json", "--stories", "suites"],
         "diff": ["--json", "new", "old"],
         "convert": ["--json", "--to", "out", "source"],
         "add": ["--accept-licence", "--from", "name"],
