@@ -60,7 +60,7 @@ class Figure:
             figure = self.draw(self.frame)
             ground: dict[str, Any] = {"facecolor": "white", "dpi": PNG_DPI}
             if form == "svg":
-                ground = {"transparent": True, "metadata": {"Date": None}}
+                ground = {"transparent": True, "metadata": dict.fromkeys(("Date", "Creator", "Format", "Type"))}
             figure.savefig(buffer, format=form, bbox_inches="tight", **ground)
         return buffer.getvalue()
 

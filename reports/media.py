@@ -15,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from stbench.files import write_bytes
+from stbench.files import loud
 
 FOLDER = "media"
 POSTER_PX = 320  # widest thumbnail
@@ -60,7 +60,9 @@ class Media:
         if self.embed:
             return _data_uri("image/png" if tiny else "image/jpeg", buffer.getvalue())
         target = self.out / FOLDER / f"{name}.{'png' if tiny else 'jpg'}"
-        write_bytes(target, buffer.getvalue())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with loud(target):
+            target.write_bytes(buffer.getvalue())  # thousands of them, and made again with the report: not worth a sync each
         return _relative(target, self.out)
 
 

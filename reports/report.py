@@ -25,6 +25,7 @@ from reports.media import Media
 from reports.page import PageParts, page_html
 from reports.page_views import SectionMaker
 from reports.paper import COLUMN_INTERVALS, paper_table
+from reports.people import people_section
 from reports.plots import distribution_figures, figures_of
 from reports.runs import FilmReader, label
 from reports.sheets import contact_sheet
@@ -53,6 +54,7 @@ def write_report(
     intervals: str = COLUMN_INTERVALS,
     by: Sequence[str] = (),
     cost: Sequence[str] = (),
+    answers: Sequence[Path] = (),
     figures: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Path]:
@@ -65,6 +67,7 @@ def write_report(
         intervals: Where LaTeX has intervals: columns, caption or none.
         by: Settings to group runs by, for an ablation table.
         cost: Metrics to plot against cost; the first metric, where none is named.
+        answers: Files that raters saved from the page of the study in `out`.
         figures: Write the figures as SVG, PNG and CSV too; the page has them in any case.
         progress: Called with a line for each story and figure.
 
@@ -83,6 +86,12 @@ def write_report(
     comparison = compare_if_possible(rows)
     paths = _write_tables(rows, comparison, out, intervals)
     extras = extra_sections(rows, by=by, cost=cost)
+    if answers:
+        people, frames = people_section(answers, rows, out)
+        extras.insert(0, people)
+        for name, frame in frames.items():
+            paths[name] = out / f"{name}.csv"
+            _save_csv(frame, paths[name])
     drawn, distributions = figures_of(rows, comparison), distribution_figures(rows)
     if figures:
         more = [figure for extra in extras for figure in extra.figures]
@@ -120,7 +129,7 @@ def _picture_folders(out: Path, *, single: bool) -> dict[str, Path]:
 def save_png(image: Image.Image, path: Path) -> None:
     """Write a picture whole or not at all."""
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
+    image.save(buffer, format="PNG")  # optimising takes ten times as long for a few percent
     write_bytes(path, buffer.getvalue())
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from stbench.store import RunFolder, StoryRecords
 
+SCORE_COLUMNS = tuple(field.name for field in fields(Score) if field.name != "detail")
 # Rows to read others against: the truth cannot be beaten, and a frozen picture is not a film. They never win a column.
 REFERENCES = ("world-truth", "frozen")
 
@@ -87,10 +88,10 @@ def scores_frame(runs: Sequence[RunScores]) -> pd.DataFrame:
 
     rows: list[dict[str, Any]] = []
     for run in runs:
+        facts = _run_facts(run)
         for score in run.scores:
-            row = score.to_json()
-            detail = row.pop("detail")
-            rows.append({**_run_facts(run), **row, "detail": _compact_json(detail)})
+            row = {name: getattr(score, name) for name in SCORE_COLUMNS}
+            rows.append({**facts, **row, "detail": _compact_json(score.detail)})
     return pd.DataFrame(rows)
 
 

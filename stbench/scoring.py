@@ -39,6 +39,8 @@ COMPARERS: Registry[Callable[[list[RunFolder]], Any]] = Registry("comparer")
 COMPARERS.add("reports", "reports.compare:compare_runs")
 COMPARERS.add("terminal", "reports.comparison_text:print_comparison")
 
+STUDIES: Registry[Callable[..., Any]] = Registry("study")
+STUDIES.add("reports", "reports.study:write_study")
 
 PROTOCOLS = "metrics.protocols"
 

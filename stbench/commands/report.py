@@ -20,7 +20,9 @@ Examples:
   stbench report runs/memory
   stbench report runs/independent runs/memory --out runs/report
   stbench report runs/* --by memory.sink,variant --cost cross_shot_appearance
-  stbench report runs/memory --embed --out one-file"""
+  stbench report runs/memory --embed --out one-file
+  stbench report runs/a runs/b --out people --study
+  stbench report runs/a runs/b --out people --answers ann.json --answers bo.json"""
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +42,11 @@ def report(
         list[str] | None,
         typer.Option(metavar="METRIC", help="Plot against cost; may be repeated.", show_default="the first metric"),
     ] = None,
+    study: Annotated[bool, typer.Option("--study", help="Write a page of blinded questions for people instead.")] = False,
+    questions: Annotated[int, typer.Option(min=1, max=1000, help="With --study: at most so many pairs.")] = 40,
+    answers: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Answers of a rater; may be repeated.", show_default=False)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """A page that opens offline, tables (Markdown, LaTeX, CSV), figures (SVG, PNG) and contact sheets.
@@ -47,7 +54,7 @@ def report(
     Of one run, or of several side by side. Everything is made from the run folders; nothing is filmed, scored or fetched.
     """
     from stbench.endcard import json_paths
-    from stbench.scoring import REPORTERS
+    from stbench.scoring import REPORTERS, STUDIES
     from stbench.store import RunFolder
 
     if intervals not in INTERVALS:
@@ -56,8 +63,11 @@ def report(
     target = out or (folders[0].report_path if len(folders) == 1 else Path("runs") / "report")
     keys = [key.strip() for key in by.split(",") if key.strip()] if by else []
     write: Any = REPORTERS.get("reports")
-    wanted = {"embed": embed, "intervals": intervals, "by": keys, "cost": cost or [], "figures": True}
-    paths = json_paths(write(folders, target, **wanted, progress=slow_lines()))
+    wanted = {"embed": embed, "intervals": intervals, "by": keys, "cost": cost or [], "answers": answers or [], "figures": True}
+    if study:
+        paths = json_paths(STUDIES.get("reports")(folders, target, questions=questions))
+    else:
+        paths = json_paths(write(folders, target, **wanted, progress=slow_lines()))
     if json:
         print_json({"verdict": "complete", "runs": [str(path) for path in runs], "paths": paths})
     for name, value in paths.items():

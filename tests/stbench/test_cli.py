@@ -179,7 +179,7 @@ def test_the_command_line_has_exactly_these_flags():
         "protocol": ["--json", "name"],
         "validate-metrics": ["--device", "--json", "--metric", "--out", "--protocol", "--shots", "--stories", "--suite", "--videos"],
         "verify": ["--attention", "--device", "--dtype", "--json", "folder"],
-        "report": ["--by", "--cost", "--embed", "--intervals", "--json", "--out", "runs"],
+        "report": ["--answers", "--by", "--cost", "--embed", "--intervals", "--json", "--out", "--questions", "--study", "runs"],
         "compare": ["--json", "--strict", "base", "new"],
         "check": ["--json", "run"],
         "list": ["--json", "what"],
