@@ -92,6 +92,18 @@ def frames_of(container: Any, stream: Any, path: Path) -> Iterator[Any]:
         yield frame
 
 
+@contextlib.contextmanager
+def _own_limit() -> Iterator[None]:
+    """Leave the limit to `check_size`, which says how to raise it; Pillow's own would come first."""
+    from PIL import Image
+
+    theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = theirs
+
+
 def read_picture(path: Path) -> np.ndarray:
     """(H, W, 3) uint8 of a PNG or JPEG file.
 
@@ -104,7 +116,7 @@ def read_picture(path: Path) -> np.ndarray:
     if not path.is_file():
         raise VideoError("is not there, or no file", where=str(path), expected="a PNG or JPEG picture")
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
+        with _own_limit(), Image.open(path, formats=("PNG", "JPEG")) as image:
             check_size(image.width, image.height, path)
             return np.array(image.convert("RGB"))
     except UserError:

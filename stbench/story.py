@@ -125,7 +125,8 @@ def safe_id(text: str) -> str:
         >>> safe_id("../../x"), safe_id("Stroke of Clarity"), safe_id("…")
         ('x', 'Stroke_of_Clarity', 'story')
     """
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_-")[:MAX_ID_CHARS] or "story"
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_-")[:MAX_ID_CHARS] or "story"
+    return f"{name}_" if re.fullmatch(r"(?i)con|prn|aux|nul|(com|lpt)[1-9]", name) else name  # Windows keeps these for itself
 
 
 def load_story(path: Path | str) -> Story:
