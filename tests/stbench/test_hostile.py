@@ -60,7 +60,7 @@ def change_manifest(run: Path, change) -> None:
 def test_a_manifest_cannot_name_a_story_that_leaves_the_folder(run, film, name):
     change_manifest(run, lambda data: data["stories"][0].update(id=name))
     before = tree(run.parent)
-    with pytest.raises(InvalidRunError, match="not a plain name|not a story|string"):
+    with pytest.raises(InvalidRunError, match=r"not a plain name|not a story|string"):
         RunFolder.open(run)
     for words in (("check", run), ("score", run), ("report", run)):
         assert film(*words).code == 4
