@@ -58,6 +58,16 @@ class Attention(nn.Module):
         return out
 
 
+    def first(self, x: Tensor) -> Tensor:
+        """(B, N, D) → (B, 1, D): what `forward` gives for the first token, without the work for the others."""
+        width = x.shape[-1]
+        weight, bias = self.qkv.weight, self.qkv.bias
+        q = functional.linear(x[:, :1], weight[:width], bias[:width]).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k, v = functional.linear(x, weight[width:], bias[width:]).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        out: Tensor = self.proj(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return out
+
+
 class Mlp(nn.Module):
     """Two linear layers with an exact GELU between."""
 
@@ -85,6 +95,11 @@ class Block(nn.Module):
         """(B, N, D) → (B, N, D)."""
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
+
+    def first(self, x: Tensor) -> Tensor:
+        """(B, N, D) → (B, 1, D): the first token after this block, enough where no block follows."""
+        first = x[:, :1] + self.attn.first(self.norm1(x))
+        return first + self.mlp(self.norm2(first))
 
 
 class PatchEmbed(nn.Module):
@@ -127,9 +142,9 @@ class DinoVit(nn.Module):
         """(B, 3, H, W) → (B, D)."""
         x = torch.cat([self.cls_token.expand(len(images), -1, -1), self.patch_embed(images)], dim=1)
         x = x + self.positions(*images.shape[-2:])
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x)
-        return self.norm(x[:, 0])
+        return self.norm(self.blocks[-1].first(x)[:, 0])
 
 
 _FROM_TRANSFORMERS = {
