@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.paper import COLUMN_INTERVALS, PaperCell, PaperTable
+from reports.paper import COLUMN_INTERVALS, MEASURED, PaperCell, PaperTable
 
 MOST_COLUMNS = 7
 ARROWS = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}
@@ -66,7 +66,7 @@ def _upright(table: PaperTable, intervals: str) -> list[str]:
 
 def _turned(table: PaperTable, intervals: str) -> list[str]:
     rows = [row for group in table.groups for row in group]
-    heads = ["Metric", *(escape(row.name) for row in rows)]
+    heads = ["Metric", *(escape(row.name if row.kind == MEASURED else f"{row.name} ({row.kind})") for row in rows)]
     body = [
         [escape(column.metric) + ARROWS[column.higher_is_better], *(_cell(row.cells[k], intervals) for row in rows)]
         for k, column in enumerate(table.columns)

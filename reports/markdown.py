@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.comparison import LEGEND, Comparison
-from reports.tables import RunScores, interval_text, metric_keys, p_text, short_digests, value_text
-from stbench.scores import Aggregate
+from reports.paper import MEASURED, PUBLISHED, PaperCell, PaperTable, comparability_notes, paper_table
+from reports.tables import RunScores, interval_text, p_text, short_digests, value_text
 
 ARROWS = {True: " ↑", False: " ↓", None: ""}
 PAIRED_NOTE = (
@@ -17,11 +17,12 @@ PAIRED_NOTE = (
 
 def table_page(runs: Sequence[RunScores], comparison: Comparison | None) -> str:
     """The whole page; sections without content are left out."""
+    table = paper_table(runs)
     parts = [
         "# Scores",
         _runs_table(runs),
-        _section("Methods", paper_table(runs), "Means over what was scored; the best of several methods is bold."),
-        _section("Metrics", metric_table(runs), "Mean (95% interval, stories resampled), and n scored of n expected."),
+        _section("Methods", methods_table(table), "Means over what was scored; the best of several methods is bold."),
+        _section("Metrics", metric_table(table), "Mean (95% interval, stories resampled), and n scored of n expected."),
     ]
     if comparison:
         parts.append(_section(f"Change against {_escape(comparison.base.title)}", paired_table(comparison), paired_note(comparison)))
@@ -30,58 +31,43 @@ def table_page(runs: Sequence[RunScores], comparison: Comparison | None) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def paper_table(runs: Sequence[RunScores]) -> str:
-    """One row per run, one column per metric; reference rows last. "" without scores."""
-    keys = metric_keys(runs)
-    if not keys:
+def methods_table(table: PaperTable) -> str:
+    """One row per method, one column per metric; reference and published rows last. "" without scores."""
+    if not table.columns:
         return ""
-    heads = [_heading(_any_line(runs, key)) for key in keys]
-    best = {key: best_runs(runs, key) for key in keys}
+    heads = [f"`{column.metric}`{ARROWS[column.higher_is_better]}" for column in table.columns]
     rows = []
-    for run in sorted(runs, key=lambda run: run.reference):
-        cells = [_escape(run.title) + (" (reference)" if run.reference else "")]
-        for key in keys:
-            line = run.line(key)
-            text = value_text(line.mean, line.unit) + ("" if line.complete else "\\*") if line else "–"
-            cells.append(f"**{text}**" if run.title in best[key] else text)
-        rows.append(cells)
-    table = _table(["method", *heads], rows)
-    short = any(not line.complete for run in runs for line in run.lines)
-    return table + ("\n\n\\* not everything that was expected could be scored; see below." if short else "")
+    for row in table.rows:
+        name = _escape(row.name) + ("" if row.kind == MEASURED else f" ({row.kind})")
+        rows.append([name, *(_cell(cell) for cell in row.cells)])
+    text = _table(["method", *heads], rows)
+    short = any(not cell.complete for row in table.rows for cell in row.cells)
+    notes = ["\\* not everything that was expected could be scored; see below."] if short else []
+    notes += [f"Published: {_escape(source)}." for source in dict.fromkeys(row.source for row in table.rows if row.source)]
+    return "\n\n".join([text, *notes])
 
 
-def metric_table(runs: Sequence[RunScores]) -> str:
-    """One row per metric; per run the mean with its interval, and n. "" without scores."""
-    keys = metric_keys(runs)
-    if not keys:
+def metric_table(table: PaperTable) -> str:
+    """One row per metric; per measured method the mean with its interval, and n. "" without scores."""
+    if not table.columns:
         return ""
+    methods = [row for row in table.rows if row.kind != PUBLISHED]
     rows = []
-    for key in keys:
-        line = _any_line(runs, key)
-        row = [_heading(line), line.unit]
-        best = best_runs(runs, key)
-        for run in runs:
-            row += _cells(run.line(key), bold=run.title in best)
+    for k, column in enumerate(table.columns):
+        row = [f"`{column.metric}`{ARROWS[column.higher_is_better]}", column.unit]
+        for method in methods:
+            cell = method.cells[k]
+            row += [_cell(cell, star=False) + (f" ({cell.interval})" if cell.interval else ""), cell.n or "–"]
         rows.append(row)
     heads = ["metric", "unit"]
-    for run in runs:
-        heads += [_escape(run.title), "n"]
+    for method in methods:
+        heads += [_escape(method.name), "n"]
     return _table(heads, rows)
 
 
-def best_runs(runs: Sequence[RunScores], key: tuple[str, ...]) -> list[str]:
-    """Titles of the best runs of a column, ties included; none where fewer than two methods can be compared."""
-    rivals = [(run.title, line) for run in runs if not run.reference and (line := run.line(key)) and line.mean is not None]
-    if len(rivals) < 2 or rivals[0][1].higher_is_better is None or not same_stories(runs):
-        return []
-    means = [line.mean for _, line in rivals if line.mean is not None]
-    top = max(means) if rivals[0][1].higher_is_better else min(means)
-    return [title for title, line in rivals if line.mean == top]
-
-
-def same_stories(runs: Sequence[RunScores]) -> bool:
-    """All runs were asked for the same stories, word for word."""
-    return all(run.run.stories == runs[0].run.stories for run in runs)
+def _cell(cell: PaperCell, *, star: bool = True) -> str:
+    text = cell.text + ("\\*" if star and not cell.complete else "")
+    return f"**{text}**" if cell.place == 1 else text
 
 
 def _runs_table(runs: Sequence[RunScores]) -> str:
@@ -91,15 +77,6 @@ def _runs_table(runs: Sequence[RunScores]) -> str:
         suite = f"{_escape(m.suite.name)} {_escape(m.suite.version)}"
         rows.append([_escape(run.title), _escape(m.name), _escape(m.model) or "–", suite, str(m.seed), m.device, run.status])
     return _table(["method", "run", "model", "suite", "seed", "device", "verdict"], rows)
-
-
-def _cells(line: Aggregate | None, *, bold: bool) -> list[str]:
-    if line is None:
-        return ["–", "–"]
-    mean = value_text(line.mean, line.unit)
-    mean = f"**{mean}**" if bold else mean
-    span = interval_text(line.low, line.high, line.unit)
-    return [mean if span == "–" else f"{mean} ({span})", f"{line.n_scored}/{line.n_expected}"]
 
 
 def paired_table(comparison: Comparison) -> str:
@@ -131,30 +108,6 @@ def _reasons_table(runs: Sequence[RunScores]) -> str:
         for reason, count in line.reasons.items()
     ]
     return _table(["method", "metric", "n", "reason"], rows) if rows else ""
-
-
-def comparability_notes(runs: Sequence[RunScores]) -> list[str]:
-    """Why numbers of these runs should not be compared; empty if nothing speaks against it."""
-    lines = []
-    if not same_stories(runs):
-        lines.append("The runs did not film the same stories: no best value is marked, and changes are of the shared shots only.")
-    versions: dict[str, set[tuple[str, ...]]] = {}
-    for key in metric_keys(runs):
-        versions.setdefault(key[1], set()).add(key)
-    lines += [
-        f"{name} was computed in {len(keys)} ways (protocol, version or encoder differ), so it has as many columns."
-        for name, keys in versions.items()
-        if len(keys) > 1
-    ]
-    return lines
-
-
-def _any_line(runs: Sequence[RunScores], key: tuple[str, ...]) -> Aggregate:
-    return next(line for run in runs if (line := run.line(key)) is not None)
-
-
-def _heading(line: Aggregate) -> str:
-    return f"`{line.metric}`{ARROWS[line.higher_is_better]}"
 
 
 def _section(title: str, body: str, note: str) -> str:

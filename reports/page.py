@@ -19,7 +19,7 @@ from reports.comparison import LEGEND, Comparison
 from reports.costs import stages
 from reports.figures import Figure
 from reports.page_views import StorySection, Worst, worst_shots
-from reports.paper import PaperTable, paper_table
+from reports.paper import PaperTable, comparability_notes, paper_table
 from reports.tables import RunScores, interval_text, p_text, short_digests, value_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -154,8 +154,6 @@ def detail_of(parts: PageParts, metric: str) -> MetricDetail:
 
 def notes(runs: Sequence[RunScores], table: PaperTable) -> list[str]:
     """Why some numbers stand apart, and why published rows are or are not there."""
-    from reports.markdown import comparability_notes
-
     lines = comparability_notes(runs)
     if not table.groups[2]:
         protocols = ", ".join(dict.fromkeys(column.protocol for column in table.columns)) or "none"

@@ -1,7 +1,7 @@
 """The table as papers print it: methods by metrics, best and second best, reference rows, and published rows where they belong.
 
-Built once, printed as HTML and LaTeX. Published numbers stand in the table only under the protocol that comes nearest to their paper's own;
-they never compete.
+Built once, printed as HTML, LaTeX and Markdown. Published numbers stand in the table only under the protocol that comes
+nearest to their paper's own; they never compete.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.markdown import same_stories
 from reports.tables import RunScores, interval_text, metric_keys, value_text
 from stbench.published import PublishedTable, published_tables
 from stbench.scores import Aggregate
@@ -163,3 +162,24 @@ def _published_rows(table: PublishedTable, columns: Sequence[Column]) -> list[Pa
         cells = tuple(PaperCell(text="–" if v is None else f"{v:.4f}", value=v) for v in values)
         rows.append(PaperRow(name=row.method, kind=PUBLISHED, cells=cells, source=f"{table.source}; {table.suite}; {table.note}"))
     return rows
+
+
+def same_stories(runs: Sequence[RunScores]) -> bool:
+    """All runs were asked for the same stories, word for word."""
+    return all(run.run.stories == runs[0].run.stories for run in runs)
+
+
+def comparability_notes(runs: Sequence[RunScores]) -> list[str]:
+    """Why numbers of these runs should not be compared; empty if nothing speaks against it."""
+    lines = []
+    if not same_stories(runs):
+        lines.append("The runs did not film the same stories: no best value is marked, and changes are of the shared shots only.")
+    versions: dict[str, set[tuple[str, ...]]] = {}
+    for key in metric_keys(runs):
+        versions.setdefault(key[1], set()).add(key)
+    lines += [
+        f"{name} was computed in {len(keys)} ways (protocol, version or encoder differ), so it has as many columns."
+        for name, keys in versions.items()
+        if len(keys) > 1
+    ]
+    return lines

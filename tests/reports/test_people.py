@@ -154,7 +154,7 @@ def test_bad_answers_are_one_clear_line(make_run: RunMaker, tmp_path: Path) -> N
     other.write_text("[1]")
     with pytest.raises(UserError, match="holds no answers"):
         read_answers([other], study)
-    with pytest.raises(UserError, match="--study. wrote"):
+    with pytest.raises(UserError, match=r"--study. wrote"):
         read_key(tmp_path)
     assert (tmp_path / "out" / KEY_FILE).exists()
     with pytest.raises(UserError, match="no two runs have a whole film"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from reports.comparison import compare_if_possible
-from reports.markdown import best_runs, paper_table
+from reports.markdown import methods_table
 from reports.markdown import table_page as page_of
+from reports.paper import paper_table
 from reports.tables import RunScores, metric_keys, read_scores
 from reports.views import RunLabel, titles_of
 from stbench.scores import Score
@@ -20,7 +21,7 @@ def table_page(runs: list[RunScores]) -> str:
 
 def test_best_is_bold_and_references_do_not_compete(make_run: RunMaker) -> None:
     runs = [make_run("storymem", level=0.5), make_run("wan-t2v", level=0.3), make_run("world-truth", level=0.9)]
-    table = paper_table(read_scores(runs, ["storymem", "wan-t2v", "world-truth"]))
+    table = methods_table(paper_table(read_scores(runs, ["storymem", "wan-t2v", "world-truth"])))
     lines = table.splitlines()
     assert f"`{METRIC}` ↑" in lines[0]
     assert "**0.510**" in lines[2]
@@ -32,7 +33,7 @@ def test_best_is_bold_and_references_do_not_compete(make_run: RunMaker) -> None:
 
 def test_one_method_alone_is_not_the_best(make_run: RunMaker) -> None:
     rows = read_scores([make_run("storymem")], ["storymem"])
-    assert all(best_runs(rows, key) == [] for key in metric_keys(rows))
+    assert all(cell.place == 0 for row in paper_table(rows).rows for cell in row.cells)
 
 
 def test_a_partial_run_says_so(make_run: RunMaker) -> None:
@@ -49,7 +50,8 @@ def test_other_encoder_weights_get_a_column_of_their_own(make_run: RunMaker) -> 
     rows = read_scores(runs, ["storymem", "wan-t2v"])
     keys = [key for key in metric_keys(rows) if key[1] == METRIC]
     assert len(keys) == 2
-    assert all(best_runs(rows, key) == [] for key in keys)
+    places = [k for k, column in enumerate(paper_table(rows).columns) if column.metric == METRIC]
+    assert all(row.cells[k].place == 0 for row in paper_table(rows).rows for k in places)
     page = table_page(rows)
     assert "computed in 2 ways" in page
     assert "not comparable: encoder" in page
