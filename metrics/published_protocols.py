@@ -8,8 +8,15 @@ from __future__ import annotations
 
 from metrics.aesthetic_quality import AestheticQuality
 from metrics.background_consistency import BackgroundConsistency
+from metrics.cross_shot_appearance import CrossShotAppearance
 from metrics.cross_shot_consistency import CrossShotConsistency
 from metrics.cross_shot_consistency_top10 import CrossShotConsistencyTop10
+from metrics.entity_consistency import EntityConsistency
+from metrics.entity_crops import EntityAppearance
+from metrics.gap_decay import GapDecay
+from metrics.guarded_consistency import GuardedConsistency
+from metrics.join_continuity import JoinAppearance, JoinMotion
+from metrics.motion import MotionMagnitude, MotionSmoothness
 from metrics.overall_consistency import OverallConsistency
 from metrics.prompt_following_global import PromptFollowingGlobal
 from metrics.prompt_following_single_shot import PromptFollowingSingleShot
@@ -17,7 +24,7 @@ from metrics.protocols import Protocol
 from metrics.subject_consistency import SubjectConsistency
 from metrics.temporal_flickering import TemporalFlickering
 
-VICLIP, DINO = "viclip-l-14", "dino-vit-b-16"
+VICLIP, DINO, DINOV2, RAFT = "viclip-l-14", "dino-vit-b-16", "dinov2-base", "raft-large"
 _VICLIP = "ViCLIP-L/14 (InternVid-10M-FLT), 8 frames at the middles of equal intervals, shorter side 224, centre crop"
 _TEXT = "cut at 32 tokens, start and end included"
 
@@ -58,5 +65,32 @@ VBENCH_CUSTOM = Protocol(
         "Video features": f"{_VICLIP}, resized as bytes",
         "Text": f"{_TEXT}",
         "Averaging": "over shots; VBench averages background, and on one GPU subject, over frames (metrics.aggregates has both ways)",
+    },
+)
+
+NATURAL = Protocol(
+    name="natural",
+    version=1,
+    title="what published protocols leave out, on natural video: guard, gap decay, joins, entities, motion",
+    metrics=(
+        GuardedConsistency(encoder=DINOV2, prompts=VICLIP),
+        CrossShotAppearance(encoder=DINOV2),
+        GapDecay(encoder=DINOV2),
+        JoinAppearance(encoder=DINOV2),
+        JoinMotion(),
+        EntityConsistency(encoder=DINOV2),
+        EntityAppearance(encoder=DINOV2, detector="owlv2"),
+        PromptFollowingSingleShot(encoder=VICLIP),
+        MotionMagnitude(encoder=RAFT),
+        MotionSmoothness(encoder=RAFT),
+    ),
+    choices={
+        "Frame features": "DINOv2-base, class token, every frame, shorter side 256, centre crop 224",
+        "Video features": _VICLIP,
+        "Text": _TEXT,
+        "Entities": "who appears in a shot is the script's word; boxes by OWLv2 (base, ensemble), best box of 0.1 or more in each of 5 frames",
+        "Guard": "a pair of shots adds to guarded consistency only if both move, both fit their prompts best and neither is a copy",
+        "Flow": "RAFT (large, C_T_SKHT_V2), height 256",
+        "Averaging": "over scored units; intervals resample stories",
     },
 )

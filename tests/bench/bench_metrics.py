@@ -2,8 +2,8 @@
 
     python tests/bench/bench_metrics.py [--films DIR] [--only NAME ...] [--json]
 
-DIR (or $STBENCH_BENCH_FILMS) holds mp4 shots (832x480, 81 frames) of a real model; without it a film of moving stripes of the same size is made. Exits with 1 if a
-figure is missed:
+DIR (or $STBENCH_BENCH_FILMS) holds mp4 shots (832x480, 81 frames) of a real model; without it a film of moving stripes of the same size
+is made. Exits with 1 if a figure is missed:
 
     subject   DINO subject consistency, in batches through the scorer, against one frame at a time with an explicit attention matrix
     second    a second protocol on the same encoders, against the first; and how often each shot was encoded
