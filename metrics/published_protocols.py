@@ -88,7 +88,7 @@ NATURAL = Protocol(
         "Frame features": "DINOv2-base, class token, every frame, shorter side 256, centre crop 224",
         "Video features": _VICLIP,
         "Text": _TEXT,
-        "Entities": "who appears in a shot is the script's word; boxes by OWLv2 (base, ensemble), best box of 0.1 or more in each of 5 frames",
+        "Entities": "who appears in a shot is the script's word; boxes by OWLv2 (base), the best of 0.1 or more in 5 frames",
         "Guard": "a pair of shots adds to guarded consistency only if both move, both fit their prompts best and neither is a copy",
         "Flow": "RAFT (large, C_T_SKHT_V2), height 256",
         "Averaging": "over scored units; intervals resample stories",

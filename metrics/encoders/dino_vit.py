@@ -57,7 +57,6 @@ class Attention(nn.Module):
         out: Tensor = self.proj(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         return out
 
-
     def first(self, x: Tensor) -> Tensor:
         """(B, N, D) → (B, 1, D): what `forward` gives for the first token, without the work for the others."""
         width = x.shape[-1]

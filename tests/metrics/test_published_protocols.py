@@ -30,7 +30,7 @@ def table(monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("name", (*NAMES, "natural"))
+@pytest.mark.parametrize("name", [*NAMES, "natural"])
 def test_every_encoder_exists_and_choices_are_said(name):
     protocol = PROTOCOLS.get(name)
     assert {metric.need.encoder for metric in protocol.metrics} - {None} <= set(ENCODERS.names())
