@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from reports.ablation import ablation
 from reports.costs import seconds_per_shot
-from reports.page import Extra
+from reports.figures import Figure
 from reports.plots_cost import cost_figure
 from reports.tables import RunScores, metric_keys
 from stbench.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extra:
+    """A section of its own: an ablation or a human study. `tables` are (caption, heads, rows) of plain text."""
+
+    key: str
+    title: str
+    note: str = ""
+    tables: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]], ...] = ()
+    figures: tuple[Figure, ...] = ()
 
 
 def extra_sections(runs: Sequence[RunScores], *, by: Sequence[str], cost: Sequence[str]) -> list[Extra]:

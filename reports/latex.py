@@ -58,6 +58,15 @@ def latex_table(table: PaperTable, *, intervals: str = COLUMN_INTERVALS) -> str:
     return "\n".join(lines) + "\n"
 
 
+def plain_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A `table` environment of plain text, such as an ablation; "" without rows."""
+    if not rows:
+        return ""
+    body = _tabular("l" * len(heads), [escape(head) for head in heads], [[[escape(cell) for cell in row] for row in rows]])
+    lines = [r"\begin{table}", r"  \centering\small", f"  \\caption{{{escape(caption)}}}", *(f"  {line}" for line in body), r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
 def _upright(table: PaperTable, intervals: str) -> list[str]:
     heads = ["Method", *(escape(column.metric) + ARROWS[column.higher_is_better] for column in table.columns)]
     groups = [[[escape(row.name), *(_cell(cell, intervals) for cell in row.cells)] for row in group] for group in table.groups]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.comparison import LEGEND, Comparison
+from reports.extras import Extra
 from reports.paper import MEASURED, PUBLISHED, PaperCell, PaperTable, comparability_notes, paper_table
 from reports.tables import RunScores, interval_text, p_text, short_digests, value_text
 
@@ -15,7 +16,7 @@ PAIRED_NOTE = (
 )
 
 
-def table_page(runs: Sequence[RunScores], comparison: Comparison | None) -> str:
+def table_page(runs: Sequence[RunScores], comparison: Comparison | None, extras: Sequence[Extra] = ()) -> str:
     """The whole page; sections without content are left out."""
     table = paper_table(runs)
     parts = [
@@ -26,6 +27,12 @@ def table_page(runs: Sequence[RunScores], comparison: Comparison | None) -> str:
     ]
     if comparison:
         parts.append(_section(f"Change against {_escape(comparison.base.title)}", paired_table(comparison), paired_note(comparison)))
+    for extra in extras:
+        tables = [
+            f"**{_escape(caption)}**\n\n{_table(heads, [[_escape(c) for c in row] for row in rows])}"
+            for caption, heads, rows in extra.tables
+        ]
+        parts.append(_section(_escape(extra.title), "\n\n".join(tables), _escape(extra.note)))
     parts.append(_section("Not scored", _reasons_table(runs), ""))
     parts.append(_section("Not comparable", "\n".join(f"- {_escape(line)}" for line in comparability_notes(runs)), ""))
     return "\n\n".join(part for part in parts if part) + "\n"

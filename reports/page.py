@@ -17,6 +17,7 @@ from typing import Any
 
 from reports.comparison import LEGEND, Comparison
 from reports.costs import stages
+from reports.extras import Extra
 from reports.figures import Figure
 from reports.page_views import StorySection, Worst, worst_shots
 from reports.paper import PaperTable, comparability_notes, paper_table
@@ -25,17 +26,6 @@ from reports.tables import RunScores, interval_text, p_text, short_digests, valu
 TEMPLATES = Path(__file__).parent / "templates"
 ARROWS = {True: "↑", False: "↓", None: ""}
 ARROW_WORDS = {True: "higher is better", False: "lower is better", None: "neither direction is better"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Extra:
-    """A section of its own: an ablation or a human study. `tables` are (caption, heads, rows) of plain text."""
-
-    key: str
-    title: str
-    note: str = ""
-    tables: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]], ...] = ()
-    figures: tuple[Figure, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

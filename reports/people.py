@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.answers import People, agreement, metrics_frame, pairs_frame, read_answers, strengths_frame
+from reports.extras import Extra
 from reports.figures import Figure, new_axes
-from reports.page import Extra
 from reports.study import read_key
 from reports.tables import RunScores, p_text
 from stbench.errors import UserError

@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 from reports.ablation import ablation
 from reports.comparison import Comparison, compare_if_possible, comparison_frame
-from reports.extras import extra_sections
+from reports.extras import Extra, extra_sections
 from reports.figures import Figure
-from reports.latex import latex_table
+from reports.latex import latex_table, plain_table
 from reports.markdown import table_page
 from reports.media import Media
 from reports.page import PageParts, page_html
@@ -84,14 +84,13 @@ def write_report(
     titles = titles_of([label(run) for run in runs])
     rows = read_scores(runs, titles)
     comparison = compare_if_possible(rows)
-    paths = _write_tables(rows, comparison, out, intervals)
     extras = extra_sections(rows, by=by, cost=cost)
-    if answers:
-        people, frames = people_section(answers, rows, out)
-        extras.insert(0, people)
-        for name, frame in frames.items():
-            paths[name] = out / f"{name}.csv"
-            _save_csv(frame, paths[name])
+    people, frames = people_section(answers, rows, out) if answers else (None, {})
+    extras = [people, *extras] if people else extras
+    paths = _write_tables(rows, comparison, extras, out, intervals)
+    for name, frame in frames.items():
+        paths[name] = out / f"{name}.csv"
+        _save_csv(frame, paths[name])
     drawn, distributions = figures_of(rows, comparison), distribution_figures(rows)
     if figures:
         more = [figure for extra in extras for figure in extra.figures]
@@ -145,15 +144,19 @@ def check_runs(runs: Sequence[RunFolder]) -> None:
         seen.add(path)
 
 
-def _write_tables(rows: Sequence[RunScores], comparison: Comparison | None, out: Path, intervals: str) -> dict[str, Path]:
+def _write_tables(
+    rows: Sequence[RunScores], comparison: Comparison | None, extras: Sequence[Extra], out: Path, intervals: str
+) -> dict[str, Path]:
     paths = {"table": out / "table.md", "latex": out / "table.tex", "scores_csv": out / "scores.csv", "summary_csv": out / "summary.csv"}
     _save_csv(scores_frame(rows), paths["scores_csv"])
     _save_csv(summary_frame(rows), paths["summary_csv"])
     if len(rows) > 1:
         paths["changes_csv"] = out / "changes.csv"
         _save_csv(comparison_frame(comparison), paths["changes_csv"])
-    write_bytes(paths["table"], table_page(rows, comparison).encode("utf-8", "replace"))
-    if latex := latex_table(paper_table(rows), intervals=intervals):
+    write_bytes(paths["table"], table_page(rows, comparison, extras).encode("utf-8", "replace"))
+    latex = latex_table(paper_table(rows), intervals=intervals)
+    latex += "".join(f"\n{plain_table(*table)}" for extra in extras for table in extra.tables)
+    if latex:
         write_bytes(paths["latex"], latex.encode("utf-8", "replace"))
     return paths
 
