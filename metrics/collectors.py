@@ -13,7 +13,7 @@ import numpy as np
 
 from metrics.base import NoValueError
 from metrics.decoding import BATCH
-from metrics.frames import ALL, AUTO, AUTO_TOLERANCE, FIRST_PAIRS, FrameSet, movement, picks, subset
+from metrics.frames import ALL, AUTO, AUTO_TOLERANCE, FIRST_PAIRS, RISK_FACTOR, FrameSet, movement, picks, subset
 
 Encode = Callable[[np.ndarray], np.ndarray]
 
@@ -137,7 +137,7 @@ class Frames:
             return True
         fine = self.frame_set()
         coarse = picks(total, (self._pairs + 1) // 2)
-        self.risk = 0.0 if fine.whole else movement(subset(fine, coarse), fine)
+        self.risk = 0.0 if fine.whole else RISK_FACTOR * movement(subset(fine, coarse), fine)
         if fine.whole or self.risk <= AUTO_TOLERANCE:
             return True
         self._pairs = 2 * self._pairs - 1  # the places of before are among the new ones, up to rounding

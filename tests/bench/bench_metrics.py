@@ -278,7 +278,7 @@ def bench_auto(shots: list[Path], folder: Path) -> dict[str, Any]:
                     "risk": detail["risk"],
                 }
             )
-    good = all(row["work"] >= LIMITS["auto"] and row["error"] <= LIMITS["auto_error"] for row in rows)
+    good = all(row["work"] >= LIMITS["auto"] and row["error"] <= row["risk"] <= LIMITS["auto_error"] for row in rows)
     return {
         "shots": rows,
         "least_work_ratio": min(row["work"] for row in rows),
