@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONTINUES, CUT = "continues", "cut"
+JOINS = "join_"  # how metrics of joins are named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,20 @@ def join_frame(runs: Sequence[RunScores]) -> pd.DataFrame:
                     kind = CUT if shot.cut else CONTINUES
                     joins[kind].setdefault(matrix.story.id, []).append(matrix.values[i][i + 1])
             rows += [{"run": run.title, "metric": metric, "join": kind, **_summary(part)} for kind, part in joins.items() if part]
+    return _frame(rows)
+
+
+def join_curve_frame(runs: Sequence[RunScores]) -> pd.DataFrame:
+    """Mean of the metrics of joins (`join_…`) against the place of the shot in its story, per run, with intervals by story."""
+    rows = []
+    for run in runs:
+        places = {(story.id, shot.id): shot.index + 1 for story in run.run.stories for shot in story.shots}
+        found: dict[tuple[str, int], dict[str, list[float]]] = {}
+        for row in run.scores:
+            place = places.get((row.story, row.shot or ""))
+            if row.metric.startswith(JOINS) and row.value is not None and place:
+                found.setdefault((row.metric, place), {}).setdefault(row.story, []).append(row.value)
+        rows += [{"run": run.title, "metric": metric, "place": place, **_summary(part)} for (metric, place), part in sorted(found.items())]
     return _frame(rows)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from reports.comparison import Comparison, comparison_frame
-from reports.curves import gap_decay_frame, join_frame
+from reports.curves import gap_decay_frame, join_curve_frame, join_frame
 from reports.figures import INK, Figure, new_axes, run_styles, shared_legend
 from reports.plots_cost import cost_figures
 from reports.tables import RunScores, scores_frame
@@ -26,7 +26,7 @@ def figures_of(runs: Sequence[RunScores], comparison: Comparison | None) -> list
             title="Likeness against distance",
             note="Mean similarity of two shots of a story against how many shots they are apart, with 95% intervals by story.",
             frame=gap_decay_frame(runs),
-            draw=lambda frame: _gap_decay(frame, styles),
+            draw=lambda frame: _curve(frame, styles, x="gap", label="shots apart"),
         ),
         Figure(
             name="joins",
@@ -34,6 +34,13 @@ def figures_of(runs: Sequence[RunScores], comparison: Comparison | None) -> list
             note="Mean similarity of neighbouring shots: where the second continues the first, and across cuts; 95% intervals by story.",
             frame=join_frame(runs),
             draw=lambda frame: _joins(frame, styles),
+        ),
+        Figure(
+            name="join_curve",
+            title="Joins along a story",
+            note="Mean of each metric of joins against the place in the story of the shot that continues another; 95% intervals by story.",
+            frame=join_curve_frame(runs),
+            draw=lambda frame: _curve(frame, styles, x="place", label="shot of the story"),
         ),
     ]
     found += cost_figures(runs, styles)
@@ -140,20 +147,21 @@ def _ranks(frame: pd.DataFrame) -> Any:
     return figure
 
 
-def _gap_decay(frame: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> Any:
+def _curve(frame: pd.DataFrame, styles: dict[str, dict[str, Any]], *, x: str, label: str) -> Any:
+    """One line per run, one panel per metric, with a band for the interval."""
     metrics = list(dict.fromkeys(frame["metric"]))
     figure, axes = new_axes(min(10.0, 3.6 * len(metrics) + 0.6), 3.0, columns=len(metrics))
     for ax, metric in zip(axes, metrics, strict=True):
         part = frame[frame["metric"] == metric]
         for title, line in part.groupby("run", sort=False):
-            ax.plot(line["gap"], line["mean"], label=title, markersize=4, **styles[str(title)])
+            ax.plot(line[x], line["mean"], label=title, markersize=4, **styles[str(title)])
             if line["low"].notna().all():
                 low, high = line["low"].astype(float), line["high"].astype(float)
-                ax.fill_between(line["gap"], low, high, color=styles[str(title)]["color"], alpha=0.12, linewidth=0)
+                ax.fill_between(line[x], low, high, color=styles[str(title)]["color"], alpha=0.12, linewidth=0)
         ax.set_title(metric, fontsize=9)
-        ax.set_xlabel("shots apart")
+        ax.set_xlabel(label)
         ax.xaxis.get_major_locator().set_params(integer=True)
-    axes[0].set_ylabel("mean similarity")
+    axes[0].set_ylabel("mean")
     shared_legend(figure, axes[0])
     return figure
 

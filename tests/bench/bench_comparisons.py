@@ -1,4 +1,6 @@
-"""How often intervals cover the truth and how often a comparison of a method with itself raises an alarm: python tests/bench/bench_comparisons.py
+"""How often intervals cover the truth, and how often a comparison of a method with itself raises an alarm.
+
+    python tests/bench/bench_comparisons.py [--draws N]
 
 Simulated scores with a known truth; no film, no model.
 """

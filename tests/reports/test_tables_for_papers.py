@@ -13,7 +13,7 @@ import pytest
 from reports import load_runs
 from reports.ablation import ablation
 from reports.costs import cost_frame, memory_of
-from reports.curves import gap_decay_frame, join_frame, matrices
+from reports.curves import gap_decay_frame, join_curve_frame, join_frame, matrices
 from reports.figures import Figure, new_axes
 from reports.latex import escape, latex_table
 from reports.paper import paper_table
@@ -147,6 +147,14 @@ def test_curves_are_plain_means_of_the_stored_matrices(make_run: RunMaker) -> No
     continued = [stored[s.id][k, k + 1] for s in stories for k, shot in enumerate(s.shots[1:]) if not shot.cut]
     assert joins.loc["continues", "mean"] == pytest.approx(np.mean(continued))
     assert joins.loc["cut", "n_pairs"] == 2
+
+
+def test_the_curve_of_joins_is_by_place_in_the_story(make_run: RunMaker) -> None:
+    run = make_run("storymem")
+    run.append_scores([make_score("join_motion", story, "01_02", value) for story, value in (("alpha", 0.5), ("beta", 0.7))])
+    frame = join_curve_frame(read_scores([run], ["a"]))
+    assert frame[["metric", "place", "n_stories"]].values.tolist() == [["join_motion", 2, 2]]
+    assert frame.loc[0, "mean"] == pytest.approx(0.6)
 
 
 def test_a_matrix_that_does_not_fit_its_story_is_left_out(make_run: RunMaker) -> None:
