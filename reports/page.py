@@ -23,6 +23,7 @@ from reports.page_views import StorySection, Worst, worst_shots
 from reports.paper import PaperTable, comparability_notes, paper_table
 from reports.tables import RunScores, interval_text, p_text, short_digests, value_text
 
+NAMED = 4  # names in a sentence; more are counted
 TEMPLATES = Path(__file__).parent / "templates"
 ARROWS = {True: "↑", False: "↓", None: ""}
 ARROW_WORDS = {True: "higher is better", False: "lower is better", None: "neither direction is better"}
@@ -119,7 +120,7 @@ def comparison_lines(comparison: Comparison | None) -> list[str]:
     for arm in comparison.arms if comparison else ():
         rows = comparison.rows_of(arm.title) if comparison else []
         counts = [(word, [row.metric for row in rows if row.mark[:1] == sign]) for word, sign in (("better", "+"), ("worse", "-"))]
-        parts = [f"{word} in {len(names)} ({', '.join(names)})" for word, names in counts if names]
+        parts = [f"{word} in {len(names)} ({_some(names)})" for word, names in counts if names]
         parts += [f"no clear change in {n}"] if (n := sum(row.mark[:1] == "~" for row in rows)) else []
         parts += [f"not comparable in {n}"] if (n := sum(row.mark[:1] == "x" for row in rows)) else []
         base = comparison.base.title if comparison else ""
@@ -127,6 +128,11 @@ def comparison_lines(comparison: Comparison | None) -> list[str]:
     if comparison and comparison.too_few_stories:
         lines.append(f"Too few stories for a verdict: no p below {comparison.smallest_p:.2g} can appear before correction.")
     return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few of many names."""
+    return ", ".join(names) if len(names) <= NAMED else f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
 
 
 @dataclass(frozen=True, kw_only=True)
