@@ -76,6 +76,7 @@ def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     env = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    env.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": False}  # in the order in which we say it
     env.filters |= {"p": p_text, "digest": short_digests, "slug": slug, "soft": lambda text: text.replace("_", "_\u200b")}
     env.globals |= {"arrow": ARROWS.get, "arrow_words": ARROW_WORDS.get, "value_text": value_text, "interval_text": interval_text}
     return env

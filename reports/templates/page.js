@@ -161,7 +161,7 @@
   }
   async function play() {
     playing = true;
-    button.textContent = "⏸";
+    button.textContent = "Pause";
     const waiting = live();
     await Promise.all(waiting.map((video) => video.readyState >= 3 ? null : new Promise((done) => {
       video.addEventListener("canplay", done, { once: true });
@@ -171,7 +171,7 @@
     for (const video of waiting) video.currentTime = waiting[0].currentTime;
     await Promise.all(waiting.map((video) => video.play().catch(() => {})));
   }
-  function pause() { playing = false; button.textContent = "▶"; live().forEach((video) => video.pause()); }
+  function pause() { playing = false; button.textContent = "Play"; live().forEach((video) => video.pause()); }
   function step(by) { at += by; load(); }
   function ended() {
     if (!live().every((video) => video.ended)) return;

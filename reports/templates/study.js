@@ -52,6 +52,10 @@
     Object.assign(one("#save"), { href: URL.createObjectURL(blob), download: `answers-${state.rater.replace(/[^A-Za-z0-9_-]+/g, "_")}.json` });
     show("end");
   });
+  for (const side of ["left", "right"]) {
+    const video = one(`#${side}`);
+    video.addEventListener("loadedmetadata", () => video.classList.toggle("tiny", video.videoWidth <= 160));
+  }
   one("#both").addEventListener("click", () => {
     for (const side of ["left", "right"]) { const video = one(`#${side}`); video.currentTime = 0; video.play().catch(() => {}); }
   });

@@ -14,8 +14,10 @@ from reports.compare import compare_runs
 from reports.comparison import Comparison, compare, comparison_frame
 from reports.comparison_text import print_comparison
 from reports.tables import RunScores
+from stbench.cli import main
 from stbench.errors import UserError
 from stbench.manifest import Counts, Manifest, SuiteFact
+from stbench.scores import Score
 from stbench.store import RunFolder
 
 from .conftest import RunMaker, make_score, make_story
@@ -213,3 +215,25 @@ def text_of(comparison: Comparison) -> str:
     out = io.StringIO()
     print_comparison(comparison, stream=out)
     return out.getvalue()
+
+
+def run_command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        main(list(words))
+    said = capsys.readouterr()
+    return int(str(stop.value.code)), said.out, said.err
+
+
+def test_the_command_prints_one_object_and_fails_only_when_strict(make_run: RunMaker, capsys: pytest.CaptureFixture[str]) -> None:
+    base, new = make_run("a"), make_run("b", level=0.9)
+    new.append_scores([Score.from_json(row.to_json() | {"version": 2}) for row in new.scores() if row.metric == METRIC])
+    words = ("compare", str(base.path), str(new.path))
+    code, out, err = run_command(capsys, *words, "--json")
+    assert (code, json.loads(out)["verdict"]) == (0, "not comparable")
+    assert "version is 1 in the base run and 2" in " ".join(err.split())
+    code, out, err = run_command(capsys, *words, "--strict")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == "--strict: not comparable"
+    same = make_run("c")
+    assert run_command(capsys, "compare", str(base.path), str(same.path), "--strict")[0] == 0
+    assert run_command(capsys, "compare", str(base.path), str(base.path))[0] == 2

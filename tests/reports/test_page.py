@@ -143,7 +143,7 @@ def _plays(driver: Any) -> None:
         });
         new MutationObserver(() => {
             const button = dialog.querySelector('[data-do=play]');
-            if (button.textContent === '▶') done([dialog.open, [...seen], Math.max(...apart)]);
+            if (button.textContent === 'Play') done([dialog.open, [...seen], Math.max(...apart)]);
         }).observe(dialog.querySelector('[data-do=play]'), {childList: true});
     """
     is_open, seen, apart = driver.execute_async_script(together)
