@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.comparison import Comparison, compare
-from reports.report import check_runs
-from reports.runs import label
+from reports.runs import check_runs, label
 from reports.tables import read_scores
 from reports.views import titles_of
 from stbench.store import RunFolder

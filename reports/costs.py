@@ -15,7 +15,7 @@ from reports.tables import RunScores, metric_keys
 if TYPE_CHECKING:
     import pandas as pd
 
-PEAK_KEYS = ("peak_bytes", "peak_memory_bytes", "peak_allocated_bytes")
+PEAK = "peak_bytes"  # in the detail of a span, where the method measured it
 WHOLE_SHOT, LOAD = "shot", "load"  # a span that holds the others, and one that belongs to no shot
 GIB = 2**30
 OTHER = "other"
@@ -87,11 +87,10 @@ def peak_bytes(run: RunScores) -> dict[tuple[str, str], int]:
     peaks: dict[tuple[str, str], int] = {}
     for span in run.timings:
         detail: Mapping[str, Any] = span.get("detail") or {}
-        for key in PEAK_KEYS:
-            value = detail.get(key, span.get(key))
-            if isinstance(value, int | float) and span.get("shot"):
-                unit = (str(span.get("story")), str(span["shot"]))
-                peaks[unit] = max(peaks.get(unit, 0), int(value))
+        value = detail.get(PEAK)
+        if isinstance(value, int | float) and span.get("shot"):
+            unit = (str(span.get("story")), str(span["shot"]))
+            peaks[unit] = max(peaks.get(unit, 0), int(value))
     return peaks
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.comparison import Comparison, compare_if_possible, comparison_frame
-from reports.report import check_runs
-from reports.runs import label
+from reports.runs import check_runs, label
 from reports.tables import RunScores, read_scores, scores_frame, summary_frame
 from reports.views import titles_of
 from stbench.store import RunFolder

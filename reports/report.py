@@ -27,12 +27,11 @@ from reports.page_views import SectionMaker
 from reports.paper import COLUMN_INTERVALS, paper_table
 from reports.people import people_section
 from reports.plots import distribution_figures, figures_of
-from reports.runs import FilmReader, label
+from reports.runs import FilmReader, check_runs, label
 from reports.sheets import contact_sheet
 from reports.side_by_side import side_by_side, strip
 from reports.tables import RunScores, read_scores, scores_frame, summary_frame
 from reports.views import FilmView, titles_of
-from stbench.errors import UserError
 from stbench.files import write_bytes
 from stbench.story import Story, safe_id
 
@@ -130,18 +129,6 @@ def save_png(image: Image.Image, path: Path) -> None:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")  # optimising takes ten times as long for a few percent
     write_bytes(path, buffer.getvalue())
-
-
-def check_runs(runs: Sequence[RunFolder]) -> None:
-    """Refuse nothing, and the same folder twice, with a `UserError`."""
-    if not runs:
-        raise UserError("no run is given", where="stbench report", expected="one or more run folders")
-    seen: set[Path] = set()
-    for run in runs:
-        path = run.path.resolve()
-        if path in seen:
-            raise UserError("is given twice", where=str(run.path), expected="each run once")
-        seen.add(path)
 
 
 def _write_tables(

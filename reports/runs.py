@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.views import FilmView, RunLabel, ShotView, needed_indices
@@ -22,6 +23,18 @@ def label(run: RunFolder) -> RunLabel:
     """What a run is called."""
     m = run.manifest
     return RunLabel(name=m.name, method=m.method, model=m.model, suite=m.suite.name, seed=m.seed)
+
+
+def check_runs(runs: Sequence[RunFolder]) -> None:
+    """Refuse nothing, and the same folder twice, with a `UserError`."""
+    if not runs:
+        raise UserError("no run is given", where="stbench report", expected="one or more run folders")
+    seen: set[Path] = set()
+    for run in runs:
+        path = run.path.resolve()
+        if path in seen:
+            raise UserError("is given twice", where=str(run.path), expected="each run once")
+        seen.add(path)
 
 
 class FilmReader:

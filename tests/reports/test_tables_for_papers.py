@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from reports import load_runs
 from reports.ablation import ablation
-from reports.costs import cost_frame, memory_of
+from reports.costs import cost_frame, memory_frame, memory_of
 from reports.curves import gap_decay_frame, join_curve_frame, join_frame, matrices
 from reports.figures import Figure, new_axes
 from reports.latex import escape, latex_table
@@ -196,3 +197,17 @@ def test_load_runs_gives_frames(make_run: RunMaker) -> None:
     assert runs.timings.empty
     with pytest.raises(UserError, match="does not exist"):
         load_runs("nowhere")
+
+
+def test_measured_memory_is_the_most_that_any_stage_of_a_shot_took(make_run: RunMaker) -> None:
+    run = make_run("storymem")
+    spans = [("alpha", "01_01", "denoise", 3), ("alpha", "01_01", "vae_decode", 5), ("beta", "01_01", "denoise", 1)]
+    lines = [
+        {"event": "span", "story": story, "shot": shot, "stage": stage, "seconds": 0.1, "detail": {"peak_bytes": gib * 2**30}}
+        for story, shot, stage, gib in spans
+    ]
+    run.timing_path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = read_scores([run], ["a"])
+    frame = memory_frame(rows)
+    assert frame[frame["quantity"] == "peak GiB"][["place", "mean", "n_stories"]].values.tolist() == [[1, 3.0, 2]]
+    assert cost_frame(rows, METRIC)["peak_gib"].item() == 5.0
