@@ -25,15 +25,24 @@ MODE_FOLDERS = {"mi2v": "Wan2.2-MI2V-A14B", "mm2v": "Wan2.2-MM2V-A14B"}  # of th
 
 
 def read(model: Model, number: int) -> tuple[State, lora.LoraSpec, str]:
-    """Weights, scale and file name of the adapter of expert `number` (0: high noise).
+    """Weights, scale and file name of the memory adapter of expert `number` (0: high noise).
 
     Raises:
         UserError: Missing, damaged, or of unknown scale.
     """
-    path = model.lora[number]
+    profile = model.profile
+    usual = None if profile.lora_alpha is None else lora.LoraSpec(alpha=profile.lora_alpha, rank_stabilised=profile.lora_rank_stabilised)
+    return read_file(model.lora[number], usual)
+
+
+def read_file(path: Path, usual: lora.LoraSpec | None = None) -> tuple[State, lora.LoraSpec, str]:
+    """Weights, scale and file name of an adapter; `usual` is its scale where neither the file nor a config beside it says one.
+
+    Raises:
+        UserError: Missing, damaged, or of unknown scale.
+    """
     stored = open_weights(path)
     state, alpha = lora.split_alpha(stored.state(), stored.where)
-    profile = model.profile
     stated = [
         lora.read_spec(path if path.is_dir() else path.parent),
         _from_metadata(stored.metadata, stored.where),
@@ -41,11 +50,11 @@ def read(model: Model, number: int) -> tuple[State, lora.LoraSpec, str]:
     ]
     specs = [spec for spec in stated if spec is not None]
     if not specs:
-        if profile.lora_alpha is None:
+        if usual is None:
             raise UserError(
                 "the scale of the adapter is unknown", where=stored.where, expected="adapter_config.json, or lora_alpha in the profile"
             )
-        specs = [lora.LoraSpec(alpha=profile.lora_alpha, rank_stabilised=profile.lora_rank_stabilised)]
+        specs = [usual]
     if len({spec.alpha for spec in specs}) > 1:
         raise UserError(f"alpha is {' and '.join(f'{spec.alpha:g}' for spec in specs)}", where=stored.where, expected="one alpha")
     return state, specs[0], stored.where

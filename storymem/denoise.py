@@ -77,16 +77,24 @@ def draw_noise(shape: Sequence[int], seed: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float32)
 
 
-def predict(transformer: Any, latents: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-    """Velocity (B, 16, T, h, w) float32 for latents (B, C, T, h, w) and text (B, L, D)."""
+def predict(transformer: Any, latents: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor, *, which: str = "given") -> torch.Tensor:
+    """Velocity (B, 16, T, h, w) float32 for latents (B, C, T, h, w) and text (B, L, D).
+
+    `which` pass it is ("given" or "free" of the prompt) tells a transformer that caches (`storymem.recipes`) what to compare with.
+    """
     times = timestep.to(latents.device).expand(latents.shape[0])
-    out = transformer(
-        hidden_states=latents.to(transformer.dtype),
-        timestep=times,
-        encoder_hidden_states=text.to(transformer.dtype),
-        return_dict=False,
-    )
+    with transformer.cache_context(which) if _caches(transformer) else nullcontext():
+        out = transformer(
+            hidden_states=latents.to(transformer.dtype),
+            timestep=times,
+            encoder_hidden_states=text.to(transformer.dtype),
+            return_dict=False,
+        )
     return torch.as_tensor(out[0]).float()
+
+
+def _caches(transformer: Any) -> bool:
+    return bool(getattr(transformer, "is_cache_enabled", False))
 
 
 @torch.no_grad()
@@ -118,6 +126,9 @@ def denoise(
     """
     scheduler = flow_schedule(sampling.steps, sampling.shift, sampling.solver)
     latents = noise
+    for one in (experts.high, experts.low):
+        if one is not None and _caches(one):
+            one._reset_stateful_cache()  # nothing of the shot before
     for step, timestep in enumerate(scheduler.timesteps):
         if on_step:
             on_step(step, sampling.steps, latents)
@@ -133,7 +144,7 @@ def denoise(
                 velocity = free + guidance * (given - free)
             else:
                 given = predict(expert, inputs[None], timestep, text[None])[0]
-                free = predict(expert, inputs[None], timestep, negative[None])[0]
+                free = predict(expert, inputs[None], timestep, negative[None], which="free")[0]
                 velocity = free + guidance * (given - free)
         latents = scheduler.step(velocity[None], timestep, latents[None], return_dict=False)[0][0]
     return latents

@@ -28,8 +28,9 @@ from storymem.fit import EXPERTS, check_fit, in_channels
 from storymem.latents import Latents
 from storymem.placing import Placer, free_device
 from storymem.positions import STRIDE, Variant, temporal_positions, use_explicit_positions
-from storymem.profiles import Model
-from storymem.running import Running, place, usual
+from storymem.profiles import LIGHTNING, Model
+from storymem.recipes import LIGHTNING_ADAPTER, attach_lightning, cache_blocks, quantise
+from storymem.running import Running, allowed, place, usual
 
 T = TypeVar("T")
 
@@ -97,7 +98,7 @@ class Generator:
         check_fit(model)
         precision = self.running.precision
         self.backend = choose_backend(self.running.attention, device, precision.transformer, processes=self.world.size)
-        self.placer = Placer(self.device, place(self.running, model, device))
+        self.placer = Placer(self.device, place(self.running, model, device), allowed(self.running.recipe))
         self._experts: dict[tuple[Path, bool], list[Any]] = {}
         self._text_encoder: Any = None
         self._texts: dict[str, torch.Tensor] = {}
@@ -218,24 +219,44 @@ class Generator:
         with_lora = bool(self.model.lora) and folder == self.model.m2v
         key = (folder, with_lora)
         if key not in self._experts:
-            self._experts[key] = [self._load_expert(folder, number, with_lora) for number in range(self.profile.experts)]
+            self._experts[key] = [self._load_expert(folder, number, with_lora, from_text) for number in range(self.profile.experts)]
         models = self._experts[key]
-        if with_lora:
+        few_steps = self._lightning(from_text)
+        if with_lora or few_steps:
             for model in models:
-                model.enable_adapters() if adapter else model.disable_adapters()
+                lora.use_adapters(model, [lora.ADAPTER] * (with_lora and adapter) + [LIGHTNING_ADAPTER] * bool(few_steps))
         return Experts(high=models[0], low=models[1] if len(models) > 1 else None, ready=self.placer.ready)
 
-    def _load_expert(self, folder: Path, number: int, with_lora: bool) -> Any:
+    def _load_expert(self, folder: Path, number: int, with_lora: bool, from_text: bool) -> Any:
         model = checkpoints.load_component(folder, EXPERTS[number], dtype=getattr(torch, self.running.precision.transformer))
         if with_lora:
             state, spec, where = adapters.read(self.model, number)
             self.proofs.append(lora.attach(model, state, spec, where=where))
+        if few_steps := self._lightning(from_text):
+            self.proofs.append(attach_lightning(model, few_steps[number], self.running.lightning_weight))
         use_explicit_positions(model)
         use_backend(model, self.backend)
         parallel.split_sequence(model, self.world.size)
+        if self.running.recipe == "fp8":
+            quantise(model)
+        if self.running.recipe == "cache":
+            cache_blocks(model, self.running.cache_threshold)
         if self.running.compiled:
             model.compile_repeated_blocks()
         return self.placer.take(model)
+
+    def _lightning(self, from_text: bool) -> tuple[Path, ...]:
+        """The few-step adapters of a base, one per expert; none for other recipes."""
+        if self.running.recipe != "lightning":
+            return ()
+        base = "t2v" if from_text else "m2v"
+        found = self.model.lightning.get(base)
+        if found is None and self.model.shared:
+            found = next(iter(self.model.lightning.values()), None)
+        if found is None:
+            key = f"--set weights.{LIGHTNING[base]}=PATH"
+            raise UserError(f"recipe=lightning needs the few-step adapters of {base}", where=self.profile.name, hint=key)
+        return found
 
     def retrying(self, work: Callable[[], T]) -> tuple[T, dict[str, Any]]:
         """Do some work; when the device is full, once more with the next lower placement. What it gave, and notes for the record.

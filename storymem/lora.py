@@ -136,25 +136,25 @@ def pair_up(state: Mapping[str, torch.Tensor], where: str = "LoRA") -> dict[str,
     return {module: (pair["A"], pair["B"]) for module, pair in halves.items()}
 
 
-def attach(transformer: Any, state: Mapping[str, torch.Tensor], spec: LoraSpec, *, where: str = "LoRA") -> LoraProof:
-    """Attach an adapter named "memory" to a diffusers transformer, enabled, and prove it.
+def attach(transformer: Any, state: Mapping[str, torch.Tensor], spec: LoraSpec, *, where: str = "LoRA", name: str = ADAPTER) -> LoraProof:
+    """Attach an adapter to a diffusers transformer, enabled, and prove it; beside others if it has some.
 
     Raises:
         UserError: Keys left over or missing, wrong shapes, another rank than stated, an update of norm zero.
     """
     pairs = pair_up(state, where)
     rank = _check(transformer, pairs, spec, where)
-    layers = add_empty(transformer, sorted(pairs), rank=rank, spec=spec)
+    layers = add_empty(transformer, sorted(pairs), rank=rank, spec=spec, name=name)
     scale, squared, parameters = spec.scale(rank), 0.0, 0
     if set(layers) != set(pairs):
         raise UserError(f"adapter on {len(layers)} modules, weights for {len(pairs)}", where=where)
-    for name, (down, up) in pairs.items():
-        layer = layers[name]
+    for module, (down, up) in pairs.items():
+        layer = layers[module]
         with torch.no_grad():
-            layer.lora_A[ADAPTER].weight.copy_(down)
-            layer.lora_B[ADAPTER].weight.copy_(up)
-        if not math.isclose(layer.scaling[ADAPTER], scale, rel_tol=1e-6):
-            raise UserError(f"{name} is scaled by {layer.scaling[ADAPTER]}", where=where, expected=f"{scale}")
+            layer.lora_A[name].weight.copy_(down)
+            layer.lora_B[name].weight.copy_(up)
+        if not math.isclose(layer.scaling[name], scale, rel_tol=1e-6):
+            raise UserError(f"{module} is scaled by {layer.scaling[name]}", where=where, expected=f"{scale}")
         squared += _update_norm_squared(down, up)
         parameters += down.numel() + up.numel()
     norm = scale * math.sqrt(squared)
@@ -163,15 +163,24 @@ def attach(transformer: Any, state: Mapping[str, torch.Tensor], spec: LoraSpec, 
     return LoraProof(modules=len(pairs), parameters=parameters, rank=rank, scale=scale, update_norm=norm)
 
 
-def add_empty(transformer: Any, modules: Sequence[str], *, rank: int, spec: LoraSpec) -> dict[str, Any]:
+def add_empty(transformer: Any, modules: Sequence[str], *, rank: int, spec: LoraSpec, name: str = ADAPTER) -> dict[str, Any]:
     """Put an untrained adapter on the named modules, enabled; the layers that have it now, by name."""
     from peft import LoraConfig
 
     config = LoraConfig(
         r=rank, lora_alpha=spec.alpha, use_rslora=spec.rank_stabilised, lora_dropout=0.0, target_modules=list(modules), bias="none"
     )
-    transformer.add_adapter(config, ADAPTER)
-    return {name: module for name, module in transformer.named_modules() if ADAPTER in getattr(module, "lora_A", ())}
+    transformer.add_adapter(config, name)
+    return {path: module for path, module in transformer.named_modules() if name in getattr(module, "lora_A", ())}
+
+
+def use_adapters(transformer: Any, names: Sequence[str]) -> None:
+    """Switch on exactly these adapters of a transformer, each at the scale that it was attached with."""
+    if names:
+        transformer.enable_adapters()
+        transformer.set_adapter(list(names))
+    else:
+        transformer.disable_adapters()
 
 
 def _update_norm_squared(down: torch.Tensor, up: torch.Tensor) -> float:
@@ -182,7 +191,11 @@ def _update_norm_squared(down: torch.Tensor, up: torch.Tensor) -> float:
 
 def _check(transformer: Any, pairs: Mapping[str, tuple[torch.Tensor, torch.Tensor]], spec: LoraSpec, where: str) -> int:
     """Every module exists, every block is complete, every shape fits; returns the one rank."""
-    linears = {name: module for name, module in transformer.named_modules() if isinstance(module, torch.nn.Linear)}
+    linears = {
+        name.removesuffix(".base_layer"): module  # where another adapter is attached already
+        for name, module in transformer.named_modules()
+        if isinstance(module, torch.nn.Linear) and ".lora_" not in name
+    }
     unknown = [name for name in pairs if name not in linears]
     if unknown or not pairs:
         what = f"{len(unknown)} keys fit no layer of the transformer: {some(unknown)}" if unknown else "no weights"

@@ -15,6 +15,7 @@ from storymem.denoise import Sampling, Solver
 from storymem.placements import Placement
 from storymem.positions import Variant
 from storymem.profiles import OVERRIDES, Profile
+from storymem.recipes import LIGHTNING_SAMPLING, Recipe
 from storymem.running import Running
 from storymem.settings import Dtype
 
@@ -42,6 +43,9 @@ class SamplingOptions(BaseModel):
     attention: str = Field(default=AUTO)
     vae_tiling: bool = Field(default=False, alias="vae.tiling")
     compile: bool = False
+    recipe: Recipe = "exact"
+    cache_threshold: float = Field(default=0.05, alias="cache.threshold", gt=0, le=1)
+    lightning_weight: float = Field(default=1.0, alias="lightning.weight", ge=0.6, le=1)
     placement: Placement | Literal["auto"] = Field(default="auto", json_schema_extra=RUNTIME)
 
     @field_validator("attention")
@@ -60,6 +64,18 @@ class SamplingOptions(BaseModel):
             parts = value.split(",")
             return parts * 2 if len(parts) == 1 else parts
         return value
+
+    @model_validator(mode="after")
+    def _recipe_fits(self) -> Self:
+        if self.recipe == "lightning" and {*self.guidance, *self.guidance_t2v} != {1.0}:
+            raise ValueError("recipe=lightning was distilled without guidance; leave guidance out")
+        if self.recipe == "lightning" and self.steps > 8:
+            raise ValueError("recipe=lightning samples in 4 steps (8 at most); more steps leave what it was distilled for")
+        if self.recipe == "fp8" and self.placement == "group-offload":
+            raise ValueError("recipe=fp8 cannot be combined with placement=group-offload; use placement=offload")
+        if self.recipe == "cache" and self.compile:
+            raise ValueError("recipe=cache decides while it runs which blocks to skip, so compile=true gains nothing; leave one out")
+        return self
 
     def sampling(self, profile: Profile, *, from_text: bool) -> Sampling:
         """How to sample a text-to-video shot, or one with memory or known frames."""
@@ -81,6 +97,9 @@ class SamplingOptions(BaseModel):
             precision=precision,
             tiling=self.vae_tiling,
             compiled=self.compile,
+            recipe=self.recipe,
+            cache_threshold=self.cache_threshold,
+            lightning_weight=self.lightning_weight,
             memory=getattr(self, "memory_size", 0),
         )
 
@@ -137,6 +156,8 @@ def parse(kind: type[T], options: Mapping[str, str], profile: Profile) -> T:
     for name, same in (("shift_t2v", "shift"), ("guidance_t2v", "guidance"), ("dtype.text", "dtype")):
         if defaults[name] is None:
             defaults[name] = defaults[same]
+    if options.get("recipe") == "lightning":
+        defaults |= LIGHTNING_SAMPLING
     try:
         return kind.model_validate(defaults | dict(options))
     except ValidationError as error:

@@ -7,13 +7,13 @@ them. A placement can be lowered while a run goes on, after the device was full;
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
 
-from storymem.placements import Placement, lower
+from storymem.placements import PLACEMENTS, Placement, lower
 
 T = TypeVar("T")
 
@@ -24,10 +24,11 @@ class Placer:
     Args:
         device: Where they work.
         placement: Where they wait.
+        allowed: Placements that may follow when the device is full.
     """
 
-    def __init__(self, device: torch.device, placement: Placement):
-        self.device, self.placement = device, placement
+    def __init__(self, device: torch.device, placement: Placement, allowed: Sequence[Placement] = PLACEMENTS):
+        self.device, self.placement, self._allowed = device, placement, allowed
         self._models: list[Any] = []
 
     def take(self, model: Any) -> Any:
@@ -58,7 +59,7 @@ class Placer:
     def lower(self) -> bool:
         """Go on with the next placement that needs less on the device; False if there is none."""
         following = lower(self.placement)
-        if following is None:
+        if following is None or following not in self._allowed:
             return False
         for model in self._models:
             model.to("cpu")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ EMBEDDED = Path(__file__).parent / "models"
 NAMES = ("world", WAN.name)
 
 PARTS = ("t2v", "m2v", "lora")
-OVERRIDES = tuple(f"weights.{part}" for part in PARTS)  # keys of `--set`
+LIGHTNING = {"m2v": "lightning", "t2v": "lightning_t2v"}  # base → its few-step adapters (recipe=lightning)
+OVERRIDES = tuple(f"weights.{part}" for part in (*PARTS, *LIGHTNING.values()))  # keys of `--set`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ class Model:
     t2v: Path
     lora: tuple[Path, ...]
     needs: tuple[str, ...] = PARTS
+    lightning: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)  # "m2v", "t2v" → few-step adapters, one per expert
 
     @property
     def shared(self) -> bool:
@@ -60,6 +62,8 @@ class Model:
             parts[self.m2v] = parts[self.t2v] if self.shared else _parts_in(self.m2v, ("vae", *experts))
             for path in self.lora:
                 parts[path] = (".",)
+        for path in (path for base in sorted(self.lightning) for path in self.lightning[base]):
+            parts[path] = (".",)
         return parts
 
 
@@ -84,7 +88,13 @@ def resolve(name: str, options: Mapping[str, str] | None = None, *, needs: tuple
         UserError: Unknown name, or weights that are not there (with the commands that get them).
     """
     given = _overrides(options or {})
-    mode = "mm2v" if (options or {}).get("mode") == "mm2v" else "mi2v"
+    few_steps = {base: given.pop(name) for base, name in LIGHTNING.items() if name in given}
+    model = _resolve(name, given, "mm2v" if (options or {}).get("mode") == "mm2v" else "mi2v", needs)
+    found = {base: adapters.locate(path, experts=model.profile.experts, mode="") for base, path in few_steps.items()}
+    return replace(model, lightning=found) if found else model
+
+
+def _resolve(name: str, given: Mapping[str, Path], mode: str, needs: tuple[str, ...]) -> Model:
     folder = EMBEDDED / name if name in NAMES else Path(name).expanduser()
     if name == WAN.name:
         return _assemble(WAN, given, needs, mode)
@@ -160,7 +170,9 @@ def _with_profile(folder: Path, given: Mapping[str, Path], mode: str, needs: tup
         lora = adapters.locate(given["lora"], experts=profile.experts, mode=mode)
     else:
         lora = tuple(adapters.beside(_part(folder, part)) for part in profile.lora)
-    return Model(profile=profile, **places, lora=lora, needs=(*(part for part in PARTS if part != "lora" or lora),))
+    return Model(
+        profile=profile, m2v=places["m2v"], t2v=places["t2v"], lora=lora, needs=(*(part for part in PARTS if part != "lora" or lora),)
+    )
 
 
 def _part(folder: Path, part: str) -> Path:

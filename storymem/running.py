@@ -13,6 +13,7 @@ from storymem.cost import Precision, Work
 from storymem.peaks import peak
 from storymem.placements import PLACEMENTS, Placement
 from storymem.profiles import Model
+from storymem.recipes import Recipe
 from storymem.settings import Profile
 from storymem.sizes import sizes_of
 
@@ -30,6 +31,9 @@ class Running:
         precision: Types of the components. Modulation, norms and positions stay float32 or float64, as published.
         tiling: Whether the VAE works tile by tile: less memory, and seams that can show.
         compiled: Whether transformer blocks go through `torch.compile`.
+        recipe: See `storymem.recipes`.
+        cache_threshold: Relative change of the first block above which a step is computed in full (recipe "cache").
+        lightning_weight: Of the few-step adapter (recipe "lightning").
         memory: The most memory frames that a shot will have, for "auto".
     """
 
@@ -38,6 +42,9 @@ class Running:
     precision: Precision
     tiling: bool = False
     compiled: bool = False
+    recipe: Recipe = "exact"
+    cache_threshold: float = 0.05
+    lightning_weight: float = 1.0
     memory: int = 0
 
 
@@ -69,10 +76,15 @@ def first_that_fits(running: Running, model: Model, device_bytes: int) -> Placem
         known=1,
         text_tokens=profile.text_length,
     )
-    for placement in PLACEMENTS:
+    for placement in allowed(running.recipe):
         needed = peak(
             sizes, work, placement, precision=running.precision, batch_guidance=profile.batch_guidance, tiling=running.tiling
         ).device_bytes
         if MARGIN * needed + CONTEXT_BYTES <= device_bytes:
             return placement
-    return PLACEMENTS[-1]
+    return allowed(running.recipe)[-1]
+
+
+def allowed(recipe: Recipe) -> tuple[Placement, ...]:
+    """Placements that a recipe can have: blocks of 8-bit floats cannot be fetched one by one."""
+    return PLACEMENTS[:-1] if recipe == "fp8" else PLACEMENTS
