@@ -38,6 +38,7 @@ REPORTERS.add("reports", "reports.report:write_report")
 COMPARERS: Registry[Callable[[list[RunFolder]], Any]] = Registry("comparer")
 COMPARERS.add("reports", "reports.compare:compare_runs")
 COMPARERS.add("terminal", "reports.comparison_text:print_comparison")
+COMPARERS.add("scores", "reports.terminal:print_scores")
 
 STUDIES: Registry[Callable[..., Any]] = Registry("study")
 STUDIES.add("reports", "reports.study:write_study")

@@ -54,7 +54,7 @@ def report(
     Of one run, or of several side by side. Everything is made from the run folders; nothing is filmed, scored or fetched.
     """
     from stbench.endcard import json_paths
-    from stbench.scoring import REPORTERS, STUDIES
+    from stbench.scoring import COMPARERS, REPORTERS, STUDIES
     from stbench.store import RunFolder
 
     if intervals not in INTERVALS:
@@ -68,6 +68,7 @@ def report(
         paths = json_paths(STUDIES.get("reports")(folders, target, questions=questions))
     else:
         paths = json_paths(write(folders, target, **wanted, progress=slow_lines()))
+        COMPARERS.get("scores")(folders)
     if json:
         print_json({"verdict": "complete", "runs": [str(path) for path in runs], "paths": paths})
     for name, value in paths.items():

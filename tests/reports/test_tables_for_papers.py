@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from reports.latex import escape, latex_table
 from reports.paper import paper_table
 from reports.report import write_report
 from reports.tables import RunScores, read_scores
+from reports.terminal import print_scores
 from stbench.errors import UserError
 from stbench.scores import Score, aggregate
 
@@ -211,3 +213,16 @@ def test_measured_memory_is_the_most_that_any_stage_of_a_shot_took(make_run: Run
     frame = memory_frame(rows)
     assert frame[frame["quantity"] == "peak GiB"][["place", "mean", "n_stories"]].values.tolist() == [[1, 3.0, 2]]
     assert cost_frame(rows, METRIC)["peak_gib"].item() == 5.0
+
+
+def test_the_terminal_shows_the_same_table_within_80_columns(make_run: RunMaker) -> None:
+    names = ("storymem", "wan-t2v", "world-truth", "frozen", "a-method-with-a-rather-long-name")
+    out = io.StringIO()
+    print_scores([make_run(name, level=0.5 - 0.1 * k) for k, name in enumerate(names)], stream=out)
+    lines = out.getvalue().splitlines()
+    assert max(len(line) for line in lines) <= 80
+    row = next(line for line in lines if line.startswith(METRIC))
+    assert "0.510¹" in row
+    assert "0.410²" in row
+    assert row.rstrip().endswith("0.310")  # a reference has no place
+    assert lines[-1] == "¹ best ² second of the methods"
