@@ -125,12 +125,13 @@ def _matrix_json(run: RunScores) -> dict[str, dict[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class WorstShot:
-    """A shot with its value, its card and where it is."""
+    """A shot, or a whole story, with its value; the card is that of the shot, or of the story's first."""
 
     story: str
     value: str
     card: Card | None
     prompt: str
+    whole: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,4 +167,4 @@ def _worst(run: RunScores, row: Score, cards: Mapping[tuple[str, str, str], Card
     shot = next((shot for shot in story.shots if shot.id == row.shot), None) if story else None
     card = cards.get((run.title, row.story, row.shot or (story.shots[0].id if story else "")))
     prompt = shot.prompt if shot else story.overview if story else ""
-    return WorstShot(story=row.story, value=value_text(row.value, row.unit), card=card, prompt=prompt)
+    return WorstShot(story=row.story, value=value_text(row.value, row.unit), card=card, prompt=prompt, whole=row.shot is None)

@@ -18,6 +18,7 @@ from reports.costs import cost_frame, memory_frame, memory_of
 from reports.curves import gap_decay_frame, join_curve_frame, join_frame, matrices
 from reports.figures import Figure, new_axes
 from reports.latex import escape, latex_table
+from reports.page_views import worst_shots
 from reports.paper import paper_table
 from reports.report import write_report
 from reports.tables import RunScores, read_scores
@@ -226,3 +227,17 @@ def test_the_terminal_shows_the_same_table_within_80_columns(make_run: RunMaker)
     assert "0.410²" in row
     assert row.rstrip().endswith("0.310")  # a reference has no place
     assert lines[-1] == "¹ best ² second of the methods"
+
+
+def test_the_five_worst_shots_follow_the_direction_and_say_how_many_more_are_as_bad(make_run: RunMaker) -> None:
+    run = make_run("storymem", stories=(make_story("alpha", 8),))
+    loaded = read_scores([run], ["storymem"])
+    worst = worst_shots(loaded, METRIC, {})[0]
+    assert [shot.value for shot in worst.shots] == ["0.500", "0.510", "0.520", "0.530", "0.540"]
+    assert worst.shots[0].prompt == "A cat on the beach. Shot 1."
+    kept = worst_shots(loaded, "truth_colour_kept", {})[0]
+    assert (kept.shots[0].value, kept.note) == ("0.0%", "3 more have the value 100.0%")
+    run.append_scores([Score.from_json(row.to_json() | {"higher_is_better": False}) for row in run.scores() if row.metric == METRIC])
+    assert worst_shots(read_scores([run], ["a"]), METRIC, {})[0].shots[0].value == "0.570"
+    run.append_scores([Score.from_json(row.to_json() | {"value": 0.5}) for row in run.scores() if row.metric == METRIC])
+    assert worst_shots(read_scores([run], ["a"]), METRIC, {})[0].note == "all 8 values are 0.500"
