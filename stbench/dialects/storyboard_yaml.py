@@ -26,6 +26,8 @@ TOP = ("title", "overview", "entities", "scenes", "references", "extra")
 SCENE = ("number", "shots", "extra")
 SHOT = ("prompt", "first_frame", "continues", "who", "where", "global_caption", "truth")
 LISTS = {"first_frame": "first_frame_prompt", "who": "entities", "where": "places", "global_caption": "global_caption", "truth": "truth"}
+MAX_DEPTH = 50
+A_STORYBOARD = "a storyboard with title, overview and scenes"
 EMPTY: dict[str, Any] = {"first_frame": "", "who": [], "where": None, "global_caption": "", "truth": {}}
 
 
@@ -34,17 +36,18 @@ def read_yaml(text: str, where: str) -> Any:
     import yaml
 
     try:
-        data = yaml.load(text, Loader=_loader())  # noqa: S506 (a safe loader, without aliases)
+        _refuse_unfolding(text, where)
+        data = yaml.load(text, Loader=_loader())  # noqa: S506 (a safe loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" (line {mark.line + 1}: {getattr(error, 'problem', '')})" if mark else f" ({error})"
-        raise UserError(f"is not YAML{line}", where=where, expected="a storyboard with title, overview and scenes") from error
+        raise UserError(f"is not YAML{line}", where=where, expected=A_STORYBOARD) from error
     except (RecursionError, ValueError) as error:
-        raise UserError("is not YAML that can be read", where=where, expected="a storyboard with title, overview and scenes") from error
+        raise UserError("is not YAML that can be read", where=where, expected=A_STORYBOARD) from error
     if isinstance(data, dict) and "story_name" in data:
         return data  # ST-Bench's own fields, spelt in YAML
     if not isinstance(data, dict):
-        raise UserError("holds no mapping", where=where, expected="a storyboard with title, overview and scenes")
+        raise UserError("holds no mapping", where=where, expected=A_STORYBOARD)
     _known(data, TOP, where, "")
     script: dict[str, Any] = {**_mapping(data.get("extra"), where, "extra")}
     if "title" in data:
@@ -59,22 +62,29 @@ def read_yaml(text: str, where: str) -> Any:
     return script
 
 
-def _loader() -> Any:
-    """A safe loader that knows neither aliases (a small file could unfold to a huge one) nor dates."""
+def _refuse_unfolding(text: str, where: str) -> None:
+    """No aliases, with which a small file could unfold to a huge one, and no deep nesting: a storyboard needs neither."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-                raise yaml.composer.ComposerError(None, None, "aliases are not used in storyboards", event.start_mark)
-            return super().compose_node(parent, index)
+    depth = 0
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > MAX_DEPTH:
+            found = "aliases are not used in storyboards" if isinstance(event, yaml.AliasEvent) else f"is nested more than {MAX_DEPTH} deep"
+            line = f" (line {event.start_mark.line + 1})" if event.start_mark else ""
+            raise UserError(found + line, where=where, expected=A_STORYBOARD)
 
-    Loader.yaml_implicit_resolvers = {
+
+def _loader() -> Any:
+    """A safe loader that leaves dates as the text that they are."""
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    plain = {
         first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:timestamp"]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        for first, pairs in base.yaml_implicit_resolvers.items()
     }
-    return Loader
+    return type("Loader", (base,), {"yaml_implicit_resolvers": plain})
 
 
 def _known(data: Mapping[str, Any], names: tuple[str, ...], where: str, place: str) -> None:

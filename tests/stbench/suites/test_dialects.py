@@ -208,7 +208,7 @@ def test_markdown_never_loses_a_prompt_in_silence(tmp_path: Path, script: dict):
 
 
 BROKEN = {
-    "bad.story.yaml": ("title: [", "is not YAML (line 1"),
+    "bad.story.yaml": ("title: [", "is not YAML (line "),
     "word.story.yaml": ("title: A\nscenes:\n- shots:\n  - promt: x\n", "unknown word 'promt'"),
     "hint.story.yaml": ("title: A\nscenes:\n- shots:\n  - promt: x\n", "did you mean 'prompt'?"),
     "alias.story.yaml": ("title: &a x\noverview: *a\nscenes: []\n", "aliases are not used"),

@@ -178,7 +178,7 @@ def test_the_suite_is_what_its_design_says():
     assert all(8 <= len(story.shots) <= 12 and 1 <= len({s.scene for s in story.shots}) <= 4 for story in stories)
     assert 105 <= sum(not shot.cut for shot in shots) <= 135
     assert all(25 <= len(shot.prompt.split()) <= 60 for shot in shots)
-    assert all(len(whole(shot.prompt)) <= 77 for shot in shots)
+    assert max(clip_lengths([shot.prompt for shot in shots])) <= 77
     assert all(shot.first_frame_prompt and shot.place for shot in shots)
     away = set()
     for story in stories:
