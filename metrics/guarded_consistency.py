@@ -79,8 +79,8 @@ class GuardedConsistency(Metric):
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     source: ClassVar[str] = "of this project; fidelity gate as in EntityBench (arXiv 2605.15199)"
     expects: ClassVar[Expects] = Expects(
-        falls=("identity_swap", "colour_drift", "style_drift", "prompt_swap", "shot_shuffle"),
-        detects=("freeze",),
+        falls=("identity_swap", "colour_drift", "style_drift"),
+        detects=("freeze", "prompt_swap", "shot_shuffle"),  # these shut the gate: no scale
         keeps=("background_swap",),
     )
     encoder: str = "world-dino"

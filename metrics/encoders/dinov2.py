@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from metrics.encoders.vbench import Published, _batched, _unit
+from metrics.encoders.published import Published, batched, unit
 from metrics.encoders.vbench_transforms import IMAGENET_MEAN, IMAGENET_STD, centre_crop, normalise
 from metrics.encoders.weights import Weights, fill
 
@@ -37,7 +37,7 @@ class DinoV2Base(Published):
 
     def encode_frames(self, frames: np.ndarray) -> np.ndarray:
         """(F, H, W, 3) uint8 → (F, 768) float32 of length 1."""
-        return _unit(_batched(lambda images: self._net(images).last_hidden_state[:, 0], dinov2_input, frames, self._device))
+        return unit(batched(lambda images: self._net(images).last_hidden_state[:, 0], dinov2_input, frames, self._device))
 
 
 _RENAMED = {  # as stored on the hub → as recent versions of transformers name it in memory

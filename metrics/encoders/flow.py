@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from metrics.encoders.published import Published
 from metrics.encoders.weights import Weights, fill
 
 WORK_PX, CELL_PX, REACH_PX = 96, 8, 7  # block matching: greatest height worked on, block size, greatest step
@@ -69,32 +70,17 @@ def _match(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.asarray(chosen / before.shape[0], np.float32)
 
 
-class RaftLarge:
+class RaftLarge(Published):
     """RAFT (large) of torchvision, with its published weights."""
 
-    id: ClassVar[str] = "raft-large"
-    weights: ClassVar[Weights] = Weights(
+    id = "raft-large"
+    weights = Weights(
         files=("raft_large_C_T_SKHT_V2-ff5fadd5.pth",),
         licence="BSD-3-Clause",
         size="21 MB",
         url="https://download.pytorch.org/models/raft_large_C_T_SKHT_V2-ff5fadd5.pth",
     )
-    preprocessing: ClassVar[str] = (
-        "height 256, width in proportion, whole eighths, bilinear antialias, -1..1; 12 updates; 16-pixel cells; v1"
-    )
-
-    def __init__(self, net: Any, device: str):
-        self._net, self._device = net, device
-
-    @classmethod
-    def digest(cls) -> str:
-        """sha256 of weights and preprocessing."""
-        return cls.weights.digest(cls.preprocessing)
-
-    @classmethod
-    def load(cls, device: str = "cpu") -> RaftLarge:
-        """Load the weights; UserError if they are not on this machine."""
-        return cls(cls.build(cls.weights.load()).to(device), device)
+    preprocessing = "height 256, width in proportion, whole eighths, bilinear antialias, -1..1; 12 updates; 16-pixel cells; v1"
 
     @classmethod
     def build(cls, state: dict[str, Any]) -> Any:

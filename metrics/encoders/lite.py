@@ -9,13 +9,12 @@ Shapes: F frames, H, W pixels, D = 1280.
 from __future__ import annotations
 
 import importlib.util
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from metrics.encoders.vbench import Published, _batched, _unit
+from metrics.encoders.published import Published, batched, unit
 from metrics.encoders.weights import Weights, fill
 from stbench.errors import UserError
 
@@ -57,7 +56,7 @@ class EfficientNetLite0(Published):
 
     def encode_frames(self, frames: np.ndarray) -> np.ndarray:
         """(F, H, W, 3) uint8 → (F, 1280) float32 of length 1."""
-        return _unit(_batched(self._net, lite_input, frames, self._device))
+        return unit(batched(self._net, lite_input, frames, self._device))
 
 
 def named_as(net: Any, state: dict[str, Any]) -> dict[str, Any]:
@@ -78,9 +77,3 @@ def lite_input(images_FCHW: Any) -> Any:
     if size != (height, width):
         images_FCHW = functional.interpolate(images_FCHW, size=size, mode="bilinear", antialias=True, align_corners=False)
     return (images_FCHW - CENTRE) / SPREAD
-
-
-@lru_cache(maxsize=1)
-def installed() -> bool:
-    """Whether the extra is there."""
-    return all(importlib.util.find_spec(name) is not None for name in (PACKAGE, "timm"))

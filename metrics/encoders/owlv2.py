@@ -7,10 +7,11 @@ bottom with grey and resized; texts go through CLIP's tokenizer at 16 tokens, wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
+from metrics.encoders.published import Published
 from metrics.encoders.vbench_transforms import CLIP_MEAN, CLIP_STD, normalise
 from metrics.encoders.weights import Weights
 from stbench.errors import UserError
@@ -21,27 +22,17 @@ LEAST_SCORE = 0.1  # OWLv2's own default: below it nothing is said to be there
 GREY = 127.5
 
 
-class Owlv2:
+class Owlv2(Published):
     """OWLv2 base, patch 16 (ensemble)."""
 
-    id: ClassVar[str] = "owlv2"
-    weights: ClassVar[Weights] = Weights(
+    id = "owlv2"
+    weights = Weights(
         hub_id="google/owlv2-base-patch16-ensemble",
         files=("model.safetensors", "pytorch_model.bin"),
         licence="Apache-2.0",
         size="0.6 GB",
     )
-    preprocessing: ClassVar[str] = (
-        "square by grey at right and bottom, bilinear antialias, CLIP statistics; 'a photo of a …'; best box >= 0.1; v1"
-    )
-
-    def __init__(self, net: Any, device: str):
-        self._net, self._device = net, device
-
-    @classmethod
-    def digest(cls) -> str:
-        """sha256 of weights and preprocessing."""
-        return cls.weights.digest(cls.preprocessing)
+    preprocessing = "square by grey at right and bottom, bilinear antialias, CLIP statistics; 'a photo of a …'; best box >= 0.1; v1"
 
     @classmethod
     def load(cls, device: str = "cpu") -> Self:

@@ -1,77 +1,20 @@
 """The encoders of VBench's metrics with their published weights: DINO, CLIP, LAION's aesthetic head on CLIP, ViCLIP.
 
-Weights are looked for on this machine only (`metrics.encoders.weights`). Frames are read as VBench reads them: as float32 by DINO, CLIP
-and the aesthetic head, as bytes by ViCLIP. Features do not depend on the batch size beyond the last bits.
+Frames are read as VBench reads them: as float32 by DINO, CLIP
+and the aesthetic head, as bytes by ViCLIP.
 
 Shapes: F frames, H, W pixels, D feature width, N texts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from metrics.encoders.published import Published, batched, images_of, unit
 from metrics.encoders.weights import Weights, fill
-
-FRAMES_PER_BATCH = 16
-
-
-def _images(frames: np.ndarray, device: str) -> Any:
-    """(F, H, W, 3) uint8 → (F, 3, H, W) uint8 on the device."""
-    import torch
-
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or len(frames) == 0:
-        raise ValueError(f"frames are {frames.dtype} {frames.shape}, expected uint8 (F, H, W, 3) with F >= 1")
-    return torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2).contiguous()
-
-
-def _batched(net: Callable[[Any], Any], transform: Callable[[Any], Any], frames: np.ndarray, device: str) -> Any:
-    """Frames as float32 through a transform and a network, a few at a time: (F, D) float32."""
-    import torch
-
-    with torch.inference_mode():
-        starts = range(0, len(frames), FRAMES_PER_BATCH)
-        parts = [net(transform(_images(frames[start : start + FRAMES_PER_BATCH], device).float())).float() for start in starts]
-    return torch.cat(parts)
-
-
-def _unit(rows: Any) -> np.ndarray:
-    from torch.nn import functional
-
-    return np.asarray(functional.normalize(rows, dim=-1).cpu().numpy(), np.float32)
-
-
-class Published:
-    """An encoder with published weights.
-
-    Args:
-        net: The network, on its device.
-        device: Where it is.
-    """
-
-    id: ClassVar[str]
-    weights: ClassVar[Weights]
-    preprocessing: ClassVar[str]
-
-    def __init__(self, net: Any, device: str):
-        self._net, self._device = net, device
-
-    @classmethod
-    def digest(cls) -> str:
-        """sha256 of weights and preprocessing."""
-        return cls.weights.digest(cls.preprocessing)
-
-    @classmethod
-    def load(cls, device: str = "cpu") -> Self:
-        """Load the weights on `device`; UserError if they are not on this machine or do not fit."""
-        return cls(cls.build(cls.weights.load()).to(device), device)
-
-    @classmethod
-    def build(cls, state: dict[str, Any]) -> Any:
-        """The network of a state dict."""
-        raise NotImplementedError
 
 
 class DinoB16(Published):
@@ -95,7 +38,7 @@ class DinoB16(Published):
         """(F, H, W, 3) uint8 → (F, 768) float32 of length 1."""
         from metrics.encoders.vbench_transforms import dino_input
 
-        return _unit(_batched(self._net, dino_input, frames, self._device))
+        return unit(batched(self._net, dino_input, frames, self._device))
 
 
 class ClipB32(Published):
@@ -121,7 +64,7 @@ class ClipB32(Published):
         """(F, H, W, 3) uint8 → (F, 512) float32 of length 1."""
         from metrics.encoders.vbench_transforms import clip_input
 
-        return _unit(_batched(self._net, clip_input, frames, self._device))
+        return unit(batched(self._net, clip_input, frames, self._device))
 
 
 class LaionAesthetic(Published):
@@ -162,7 +105,7 @@ class LaionAesthetic(Published):
         from metrics.aesthetic_quality import frame_ratings
         from metrics.encoders.vbench_transforms import clip_input
 
-        feats = _batched(self._net, clip_input, frames, self._device).cpu().numpy()
+        feats = batched(self._net, clip_input, frames, self._device).cpu().numpy()
         return frame_ratings(feats, self._weight, self._bias).astype(np.float32)[:, None]
 
 
@@ -204,9 +147,9 @@ class ViclipL14(Published):
 
         from metrics.encoders.vbench_transforms import clip_input
 
-        images = _images(frames, self._device)
+        images = images_of(frames, self._device)
         with torch.inference_mode():
-            return _unit(self._net.vision_encoder(clip_input(images, self._net.config.image)[None]))[0]
+            return unit(self._net.vision_encoder(clip_input(images, self._net.config.image)[None]))[0]
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """N texts → (N, 768) float32 of length 1; a text of more than 32 tokens is cut."""
@@ -216,4 +159,4 @@ class ViclipL14(Published):
 
         ids = torch.tensor([token_ids(text, self._net.config.context) for text in texts], device=self._device)
         with torch.inference_mode():
-            return _unit(self._net.text_encoder(ids))
+            return unit(self._net.text_encoder(ids))

@@ -15,7 +15,7 @@ from metrics.validation.perturbations import Perturbation
 from stbench.files import write_bytes, write_json
 
 MOVES = 0.05  # of a row's largest change: less is shown as no movement
-GREEN, RED, GREY = "#1a7f37", "#cf222e", "#8c959f"
+GREEN, MAGENTA, GREY = "#1a7f37", "#e000d0", "#8c959f"  # no red: red cells fall
 
 
 def table_lines(matrix: Matrix, perturbations: Sequence[Perturbation]) -> list[str]:
@@ -88,7 +88,7 @@ def write(matrix: Matrix, perturbations: Sequence[Perturbation], folder: Path) -
 
 
 def heat_map(matrix: Matrix) -> bytes:
-    """PNG: red falls, blue rises, white does not move; a green frame is a claim that holds, a red one a claim that does not."""
+    """PNG: red falls, blue rises, white does not move; a green frame: a claim that holds, magenta and "!": one that does not."""
     from matplotlib.figure import Figure
 
     count, width = len(matrix.metrics), len(matrix.perturbations)
@@ -116,8 +116,8 @@ def heat_map(matrix: Matrix) -> bytes:
 def _legend(matrix: Matrix) -> str:
     held = matrix.declared - len(matrix.violated)
     levels = ", ".join(f"{level:g}" for level in matrix.levels)
-    claims = f"Frames: green = declared and true ({held}), red = declared and false ({len(matrix.violated)}). Words: what is declared."
-    return f"{claims} No frame: nothing is declared.\n{matrix.films} films, {matrix.shots} shots, levels {levels}."
+    claims = f"Frames: green = declared and true ({held}), magenta ! = declared and false ({len(matrix.violated)})."
+    return f"{claims} Words: what is declared; no frame: nothing is.\n{matrix.films} films, {matrix.shots} shots, levels {levels}."
 
 
 def _colour(cell: Cell) -> float:
@@ -133,7 +133,9 @@ def _draw_cell(axes: Any, x: int, y: int, cell: Cell) -> None:
         axes.text(x, y, "–", ha="center", va="center", color=GREY, fontsize=8)
     if cell.holds is None:
         return
-    colour = GREEN if cell.holds else RED
+    colour = GREEN if cell.holds else MAGENTA
     axes.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, fill=False, edgecolor=colour, linewidth=1.8 if cell.holds else 3))
     dark = abs(_colour(cell)) > 0.6
-    axes.text(x, y, cell.expected, ha="center", va="center", fontsize=7.5, color="white" if dark else "black")
+    axes.text(
+        x, y, f"{cell.expected}{'' if cell.holds else ' !'}", ha="center", va="center", fontsize=7.5, color="white" if dark else "black"
+    )
