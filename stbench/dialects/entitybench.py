@@ -65,7 +65,7 @@ def read(data: Mapping[str, Any]) -> dict[str, Any]:
         plain = {name: value for name, value in scene.items() if name not in keys}
         seen = [[name for group in ("characters", "objects") for name in _names(shot.get(group))] for shot in shots]
         places = [next(iter(_names(shot.get("locations") or shot.get("location"))), None) for shot in shots]
-        scenes.append({**plain, "entities": seen, "places": places})
+        scenes.append({**plain, "entities": seen, **({"places": places} if any(places) else {})})
     kept = {name: value for name, value in data.items() if name != key}
     return {**kept, **({"entities": list(registered.values())} if registered else {}), "scenes": scenes}
 
