@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,6 @@ def test_text_of_users_is_text(page: Path) -> None:
 
 
 def test_everything_the_page_shows_lies_beside_it(page: Path) -> None:
-    import re
-
     html = page.read_text(encoding="utf-8")
     links = [url for url in re.findall(r'(?:src|href|data-video)="([^"#]+)"', html) if not url.startswith("data:")]
     assert len([url for url in links if url.endswith(".mp4")]) == 18
@@ -74,6 +73,15 @@ def test_a_partial_run_is_called_partial_and_says_why(make_run: RunMaker, tmp_pa
     assert "prompt_following_single_shot: 4 of 6 scored" in html
     assert "the video is missing" in html
     assert "not made" in html
+
+
+def test_several_seeds_of_a_method_are_not_hidden_by_the_filter(make_run: RunMaker, tmp_path: Path) -> None:
+    runs = [make_run(method, seed=seed) for method in ("wan-t2v", "storymem") for seed in (0, 1)]
+    html = write_report(runs, tmp_path / "report")["html"].read_text(encoding="utf-8")
+    known = set(re.findall(r'name="run" value="([^"]+)"', html))
+    assert known == {"wan-t2v seed 0", "wan-t2v seed 1", "storymem seed 0", "storymem seed 1"}
+    assert set(re.findall(r'data-run="([^"]+)"', html.split("<script>")[0])) == known
+    assert "Changes against wan-t2v<" in html
 
 
 @needs_browser
