@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +171,9 @@ def add_empty(transformer: Any, modules: Sequence[str], *, rank: int, spec: Lora
     config = LoraConfig(
         r=rank, lora_alpha=spec.alpha, use_rslora=spec.rank_stabilised, lora_dropout=0.0, target_modules=list(modules), bias="none"
     )
-    transformer.add_adapter(config, name)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # a second adapter is meant
+        transformer.add_adapter(config, name)
     return {path: module for path, module in transformer.named_modules() if name in getattr(module, "lora_A", ())}
 
 
