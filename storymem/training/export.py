@@ -45,6 +45,10 @@ def save_vae(vae: AutoencoderKLWan, folder: Path) -> None:
     """The VAE with its measured latent statistics, as fp16."""
     vae.half().save_pretrained(folder / "vae")
     vae.float()
+    path = folder / "vae" / "config.json"
+    config = json.loads(path.read_text())
+    config.pop("_name_or_path", None)  # where it was loaded from is nobody's business
+    path.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def save_base(model: WorldBase, folder: Path) -> None:
