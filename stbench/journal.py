@@ -45,11 +45,11 @@ def read_journal(path: Path) -> JournalReading:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise InvalidRunError(f"has {size} bytes", where=str(path), expected=f"at most {MAX_BYTES}")
-    whole, _, tail = path.read_bytes().rpartition(b"\n")
+    *whole, tail = path.read_bytes().split(b"\n")
     events: list[dict[str, Any]] = []
     broken: list[int] = []
     seals = Lines()
-    for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):
+    for number, line in enumerate(whole, start=1):
         try:
             event = parse_json(line)
         except ValueError:

@@ -17,6 +17,9 @@ from stbench.seal import sealed
 SCHEMA = 3  # 2: `lacks`; 3: a seal; see stbench.migration
 
 
+MAX_NAME = 200  # characters of a file's name; ours have at most 80
+
+
 class StoredFile(Frozen):
     """One file beside the record. `frame` is the index of the frame that a still shows."""
 
@@ -101,6 +104,6 @@ def read_record(path: Path) -> ShotRecord | None:
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise InvalidRunError(f"is not a shot record ({str(error).splitlines()[0]})", where=str(path)) from error
     for file in record.files:
-        if Path(file.name).name != file.name or file.name in ("", ".", ".."):
+        if Path(file.name).name != file.name or file.name in ("", ".", "..") or "\x00" in file.name or len(file.name) > MAX_NAME:
             raise InvalidRunError(f"names the file {file.name!r}", where=str(path), expected="a file beside it")
     return record

@@ -104,7 +104,7 @@ def shards(index: Path) -> dict[str, Path]:
     if not isinstance(names, dict) or not names:
         raise UserError("field 'weight_map' is missing or empty", where=str(index), expected="tensor names and their files", hint=AGAIN)
     for name in set(map(str, names.values())):
-        if Path(name).name != name or "\\" in name or Path(name).suffix not in SUFFIXES:
+        if Path(name).name != name or "\\" in name or "\x00" in name or len(name) > 200 or Path(name).suffix not in SUFFIXES:
             raise UserError(f"shard {name!r} lies outside of the folder or is no weights file", where=str(index), expected="file names")
     return {tensor: index.parent / str(name) for tensor, name in names.items()}
 

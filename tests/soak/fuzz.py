@@ -452,6 +452,11 @@ def main() -> None:
     """Fuzz with a run that was made before: FOLDER (with run/ and tales/), N, and optionally a target for atheris."""
     folder, sandbox = Path(sys.argv[1]), Path(sys.argv[2])
     sandbox.mkdir(parents=True)
+    if sys.argv[3] == "atheris":
+        import atheris
+
+        with atheris.instrument_imports(include=["stbench", "storymem"]):
+            warm_up()
     warm_up()
     targets, guard = Targets(sandbox, folder / "run", folder / "tales" / "ant.json"), Guard(sandbox)
     if sys.argv[3] == "atheris":
@@ -478,8 +483,6 @@ def _with_coverage(targets: Targets, guard: Guard, name: str, options: list[str]
         if found.wrong:
             raise AssertionError(next(iter(found.wrong)))
 
-    with atheris.instrument_imports(include=["stbench"]):
-        import stbench.check  # noqa: F401
     atheris.Setup([sys.argv[0], str(corpus), *options], one)
     atheris.Fuzz()
 

@@ -9,6 +9,8 @@ Ends with 1 if anything did not come out as promised, and says what. A section t
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from forked import PATHS, Server
 from kills import WORDS, KillTest, Verdict
 
 HERE = Path(__file__).resolve().parent
+GUIDED = ("script.json", "script.yaml", "script.md", "manifest", "record", "journal", "scores")
 
 
 class Section:
@@ -95,6 +98,25 @@ def fuzz(folder: Path, inputs: int, seed: int, seconds: float) -> tuple[int, int
     return tried, clean
 
 
+def guided(folder: Path, runs: int) -> tuple[int, int]:
+    """Fuzz the readers in Python with atheris, which looks for inputs that reach new code; (0, 0) if it is not installed."""
+    if importlib.util.find_spec("atheris") is None:
+        print("  atheris is not installed (pip install 'stbench[soak]'): no coverage-guided fuzzing", flush=True)
+        return 0, 0
+    tried = clean = 0
+    for name in GUIDED:
+        sandbox = folder.parent / f"guided-{name}"
+        words = [sys.executable, str(HERE / "fuzz.py"), str(folder), str(sandbox), "atheris", name, f"-runs={runs}", "-seed=1"]
+        done = subprocess.run([*words, "-max_len=4096", "-timeout=20"], capture_output=True, text=True, check=False, cwd=folder.parent)
+        ran = re.search(r"Done (\d+) runs", done.stderr)
+        tried, clean = tried + runs, clean + (int(ran[1]) if ran and done.returncode == 0 else 0)
+        reached = re.findall(r"cov: (\d+)", done.stderr)
+        print(f"  {name:<14} {runs:>7} guided by coverage, {reached[-1] if reached else '?'} places reached", flush=True)
+        if done.returncode:
+            print(f"  WRONG  {name}: {done.stderr[-1500:]}", flush=True)
+    return tried, clean
+
+
 def main() -> None:
     """Run all parts and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -121,14 +143,16 @@ def main() -> None:
         server.run(WORDS, test.whole)
         inputs = 120_000 if options.long else 15_000
         tried, clean = fuzz(test.whole, inputs, options.seed, 0.2 * seconds)
+        guided_tried, guided_clean = guided(test.whole, 5_000 if options.long else 500)
     finally:
         server.close()
         shutil.rmtree(home, ignore_errors=True)
     print()
     for part, words in zip(parts, (("tried", "survived"), ("injected", "handled"), ("tried", "mended")), strict=True):
         print(part.line(*words))
-    print(f"{'fuzz inputs':<15} {tried:>7} {'tried':<9} {clean:>7} {'clean':<9}", flush=True)
-    sys.exit(any(part.tried != part.good for part in parts) or tried != clean)
+    print(f"{'fuzz inputs':<15} {tried:>7} {'tried':<9} {clean:>7} {'clean':<9}")
+    print(f"{'guided inputs':<15} {guided_tried:>7} {'tried':<9} {guided_clean:>7} {'clean':<9}", flush=True)
+    sys.exit(any(part.tried != part.good for part in parts) or tried != clean or guided_tried != guided_clean)
 
 
 if __name__ == "__main__":

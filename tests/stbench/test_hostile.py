@@ -228,3 +228,12 @@ def test_scripts_in_names_and_prompts_are_inert_in_every_report(film, scripts, r
         assert "<script>alert" not in text, path
         assert "<img src=x" not in text, path
         assert "javascript:" not in text, path
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".mp4", "a\x00.mp4", "../x.mp4", "", ".."])
+def test_a_record_cannot_name_a_file_that_no_folder_can_hold(run, name):
+    path = run / "shots" / "ant" / "01_01.json"
+    data = json.loads(path.read_text())
+    data["video"]["name"] = name
+    path.write_text(json.dumps(sealed(data)))
+    assert "records" in {problem.rule for problem in check_run(run).problems}

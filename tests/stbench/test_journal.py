@@ -62,3 +62,9 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(SaveError, match="cannot be written"):
         write_bytes(tmp_path / "file" / "below.json", b"x")
+
+
+def test_an_empty_first_line_before_a_torn_one_does_not_stay_in_the_journal(tmp_path: Path):
+    (tmp_path / "j").write_bytes(b'\n{"torn')
+    Journal(tmp_path / "j", lambda: 1.0).close()
+    assert read_journal(tmp_path / "j").broken == []
