@@ -28,6 +28,7 @@ def _nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty-cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # the hub of these tests is on this machine
     monkeypatch.delenv(hub.ENVIRONMENT, raising=False)
 
 
