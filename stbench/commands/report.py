@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stbench.commands.output import print_json
 from stbench.errors import UserError
+
+if TYPE_CHECKING:
+    from stbench.store import RunFolder
 
 LINE_EVERY_S = 5.0
 INTERVALS = ("columns", "caption", "none")
@@ -70,9 +73,17 @@ def report(
         paths = json_paths(write(folders, target, **wanted, progress=slow_lines()))
         COMPARERS.get("scores")(folders)
     if json:
-        print_json({"verdict": "complete", "runs": [str(path) for path in runs], "paths": paths})
+        print_json({"verdict": verdict(folders), "runs": [str(path) for path in runs], "paths": paths})
     for name, value in paths.items():
         print(f"{name.replace('_', ' '):<15} {value}", file=sys.stderr)
+
+
+def verdict(runs: Sequence[RunFolder]) -> str:
+    """`complete` if every run has all its shots and every score that it asked for, else `partial`."""
+    from stbench.scores import aggregate
+
+    shots = all(run.manifest.counts.done == run.manifest.counts.expected for run in runs)
+    return "complete" if shots and all(line.complete for run in runs for line in aggregate(run.scores())) else "partial"
 
 
 def slow_lines(clock: Callable[[], float] = time.monotonic) -> Callable[[str], None]:

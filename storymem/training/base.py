@@ -107,7 +107,7 @@ class WorldBase(nn.Module):
         self.forward_transformer: Any = self.transformer.forward
 
     def fuse(self) -> None:
-        """Fuse the transformer's small operations; needs a C++ compiler, costs a minute, and gives a third more steps per second."""
+        """Fuse the transformer's small operations; needs a C++ compiler, costs a minute, and takes a third off a step's time."""
         self.forward_transformer = torch.compile(self.transformer.forward, dynamic=False)
 
     def embed_text(self, prompts: Sequence[str], dropped: np.ndarray) -> torch.Tensor:

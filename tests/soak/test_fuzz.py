@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from fuzz import ODD_TEXT, SHARES, Mutator
 from hypothesis import given
 from hypothesis import strategies as st
 from kills import WORDS, KillTest
+from mutator import ODD_TEXT, Mutator
+from targets import SHARES
 
 HERE = Path(__file__).parent
 INPUTS = 1_500

@@ -130,7 +130,17 @@ def test_report_puts_runs_side_by_side(film, run_words, tmp_path):
     done = film("report", "run", "two", "--out", "both", "--json")
     assert done.code == 0
     assert json.loads(done.out)["paths"] == {"table": "both/table.md"}
+    assert json.loads(done.out)["verdict"] == "complete"
     assert (tmp_path / "both" / "table.md").read_text() == "run\ntwo\n"
+
+
+def test_the_report_of_a_partial_run_says_partial(film, run_words, fake, monkeypatch):
+    def fail(self, request):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(fake.FakeShots, "shot", fail)
+    assert film(*run_words).code == 3
+    assert json.loads(film("report", "run", "--json").out)["verdict"] == "partial"
 
 
 def test_the_command_line_has_exactly_these_flags():
