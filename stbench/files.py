@@ -85,7 +85,7 @@ def publish(temp: Path, path: Path) -> None:
         finally:
             os.close(descriptor)
         temp.replace(path)
-        sync_folder(path.parent)
+        sync_path(path.parent)
 
 
 def refuse_links(folder: Path) -> None:
@@ -106,9 +106,9 @@ def refuse_links(folder: Path) -> None:
                 raise InvalidRunError("is neither a file nor a folder", where=entry.path, hint="remove it")
 
 
-def sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_path(path: Path) -> None:
+    """Flush the bytes of a file, or the names in a folder, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -121,7 +121,7 @@ def make_folder(folder: Path) -> None:
     with loud(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for place in reversed(missing):
-            sync_folder(place.parent)
+            sync_path(place.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

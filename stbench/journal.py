@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stbench.errors import InvalidRunError
-from stbench.files import loud, parse_json, sync_folder, write_bytes
+from stbench.files import loud, parse_json, sync_path, write_bytes
 from stbench.redaction import redacted
 from stbench.seal import FIELD as SEAL
 from stbench.seal import Lines, sealed
@@ -76,7 +76,7 @@ class Journal:
             self._set_aside(reading.broken)
         with loud(path):
             self._file = path.open("ab")
-            sync_folder(path.parent)  # a new journal's name must survive what its lines survive
+            sync_path(path.parent)  # a new journal's name must survive what its lines survive
         if reading.torn is not None:
             self._file.truncate(path.stat().st_size - len(path.read_bytes().rpartition(b"\n")[2]))
             self.add("torn_line_cut", text=reading.torn[:200])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stbench.files import loud, make_folder, publish, sync_folder, temp_path, write_json
+from stbench.files import loud, make_folder, publish, sync_path, temp_path, write_json
 from stbench.keys import file_sha256
 from stbench.record import InputShot, ShotRecord, SpanFact, StoredFile, read_record
 from stbench.video import VideoError, read_mp4, read_png, write_mp4, write_png
@@ -103,7 +103,7 @@ def _retract(folder: Path, shot: str) -> None:
     except InvalidRunError:
         old = None
     path.unlink()
-    sync_folder(folder)
+    sync_path(folder)
     for file in old.files if old else ():
         (folder / file.name).unlink(missing_ok=True)
 

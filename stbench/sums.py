@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from stbench.files import read_small_json, write_json
+from stbench.files import read_small_json, sync_path, write_json
 from stbench.keys import file_sha256
 from stbench.seal import broken, sealed
 
@@ -13,9 +13,14 @@ FILE = ".sums.json"
 
 
 def write_sums(folder: Path, paths: Iterable[Path]) -> None:
-    """Remember the bytes of files below a folder; of a folder among them, all its files."""
+    """Remember the bytes of files below a folder; of a folder among them, all its files.
+
+    The files are synced first: sums that outlive a power loss must not speak of bytes that did not.
+    """
     files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()]
     inside = [file for file in files if file.resolve().is_relative_to(folder.resolve()) and file.name != FILE]
+    for file in inside:
+        sync_path(file)
     names = {file.resolve().relative_to(folder.resolve()).as_posix(): file_sha256(file) for file in inside}
     write_json(folder / FILE, sealed({"files": names}))
 
