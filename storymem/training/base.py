@@ -60,7 +60,7 @@ WORDS = (  # a stored tokenizer holds their order
     "left",
     "with",
 )
-TEXT_DROP, SIGMA_SHIFT, MASK_WEIGHT = 0.1, 3.0, 2.0
+TEXT_DROP, SIGMA_SHIFT, MASK_WEIGHT, HIGH_NOISE_SHARE = 0.1, 3.0, 5.0, 0.5
 KNOWN_SHARES = {0: 0.6, 1: 0.25, 5: 0.15}  # given first frames → share of the samples
 
 
@@ -133,10 +133,12 @@ def load_base(checkpoint: Path) -> WorldBase:
     return model
 
 
-def draw_sigma(noise: torch.Generator, size: int, shift: float = SIGMA_SHIFT) -> torch.Tensor:
-    """Logit-normal noise levels, shifted towards noise as sampling is."""
+def draw_sigma(noise: torch.Generator, size: int, high_share: float = HIGH_NOISE_SHARE) -> torch.Tensor:
+    """Noise levels (size,): `high_share` of them uniform in 0.6..1, where a look is decided; the rest logit-normal, shifted as sampling is."""
+    high = torch.rand(size, generator=noise) < high_share
+    uniform = 0.6 + 0.4 * torch.rand(size, generator=noise)
     t = torch.randn(size, generator=noise).sigmoid()
-    return shift * t / (1 + (shift - 1) * t)
+    return torch.where(high, uniform, SIGMA_SHIFT * t / (1 + (SIGMA_SHIFT - 1) * t))
 
 
 def flow_loss(predicted: torch.Tensor, target: torch.Tensor, cover: torch.Tensor, mask_weight: float) -> torch.Tensor:

@@ -141,9 +141,7 @@ def train_memory(
         count, distract = draw_count(k / steps, rng), distractor_share(k / steps)
         memory = torch.stack([sampler.memory(rng, int(i), count, distract) for i in index])
         given = torch.from_numpy(rng.random(batch) < MI2V_SHARE).long()
-        sigma = torch.where(
-            torch.rand(batch, generator=noise) < HIGH_NOISE_SHARE, 0.6 + 0.4 * torch.rand(batch, generator=noise), draw_sigma(noise, batch)
-        )
+        sigma = draw_sigma(noise, batch, HIGH_NOISE_SHARE)
         with torch.no_grad():
             text = model.embed_text([caption(clips.truths[i], rng) for i in index], rng.random(batch) < TEXT_DROP)
         eps = torch.randn(batch, 16, 5 + count, 6, 10, generator=noise)
