@@ -134,7 +134,7 @@ def load_base(checkpoint: Path) -> WorldBase:
 
 
 def draw_sigma(noise: torch.Generator, size: int, high_share: float = HIGH_NOISE_SHARE) -> torch.Tensor:
-    """Noise levels (size,): `high_share` of them uniform in 0.6..1, where a look is decided; the rest logit-normal, shifted as sampling is."""
+    """Noise levels (size,): `high_share` uniform in 0.6..1, where a look is decided; the rest logit-normal, shifted as sampling is."""
     high = torch.rand(size, generator=noise) < high_share
     uniform = 0.6 + 0.4 * torch.rand(size, generator=noise)
     t = torch.randn(size, generator=noise).sigmoid()
