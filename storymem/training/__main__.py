@@ -61,7 +61,10 @@ def run(stage: str, recipe: Recipe) -> None:
         save_vae(refine_decoder(vae, place, latents, steps=steps, seed=seed, data=data), out)
     else:
         model = load_base(work / "base" / "checkpoint.pt")
-        save_memory(train_memory(place, model, latents, steps=steps, seed=seed, rank=recipe.rank, stride=recipe.stride), out)
+        trained = train_memory(
+            place, model, latents, steps=steps, seed=seed, rank=recipe.rank, stride=recipe.stride, compiled=recipe.compile
+        )
+        save_memory(trained, out)
 
 
 def main() -> None:
@@ -76,7 +79,7 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=RANK, help="of the memory LoRA")
     parser.add_argument("--stride", type=int, default=STRIDE, help="S, the stride of the memory's temporal positions")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--compile", action="store_true", help="compile the base's transformer (needs a C++ compiler)")
+    parser.add_argument("--compile", action="store_true", help="compile the transformer of base and memory (needs a C++ compiler)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     recipe = Recipe(**{field.name: getattr(args, field.name) for field in fields(Recipe)})

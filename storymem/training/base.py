@@ -108,6 +108,7 @@ class WorldBase(nn.Module):
 
     def fuse(self) -> None:
         """Fuse the transformer's small operations; needs a C++ compiler, costs a minute, and takes a third off a step's time."""
+        torch._dynamo.config.recompile_limit = 32  # each count of memory frames is a shape of its own, with and without gradients
         self.forward_transformer = torch.compile(self.transformer.forward, dynamic=False)
 
     def embed_text(self, prompts: Sequence[str], dropped: np.ndarray) -> torch.Tensor:
