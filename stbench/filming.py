@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from stbench.errors import InvalidRunError, UserError
 from stbench.journal import read_journal
-from stbench.keys import story_keys
+from stbench.keys import sees_whole_story, story_keys
 from stbench.methods import FinishedShot, ShotRequest
 from stbench.publish import publish_shot, spans_of
 from stbench.record import InputShot, ShotRecord, SpanFact, as_input
@@ -179,12 +179,15 @@ def _problem(folder: RunFolder, record: ShotRecord | None, key: str, before: lis
 
 def _make(studio: Studio, story: Story, shot: Shot, key: str, records: list[ShotRecord]) -> ShotRecord | None:
     """Make and publish one shot; None after the last failed attempt. Every attempt is in the journal."""
-    run_seed = studio.folder.manifest.seed
+    manifest = studio.folder.manifest
+    seen = story if sees_whole_story(manifest.identity) else replace(story, shots=story.shots[: shot.index + 1])
+    seeds = tuple(shot_seed(run_seed=manifest.seed, story=story.id, index=one.index) for one in seen.shots)
     request = ShotRequest(
-        story=replace(story, shots=story.shots[: shot.index + 1]),
+        story=seen,
         shot=shot,
-        seed=shot_seed(run_seed=run_seed, story=story.id, index=shot.index),
+        seed=seeds[shot.index],
         finished=tuple(_finished(studio.folder, story, record) for record in records),
+        seeds=seeds,
     )
     for attempt in range(1, studio.attempts + 1):
         try:

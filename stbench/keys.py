@@ -3,7 +3,8 @@
 `shot_key(k) = H(schema, identity of the method, head of the story, shot k, seed of shot k, shot_key(k-1))`. The chain is
 what makes resume safe: when the prompt of shot 3 changes, the keys of shots 3, 4, … change and those of 1 and 2 do not.
 The head of the story is its id, name, overview, extra fields, reference pictures and entities: the request that a method gets holds
-these, and the shots up to k, and nothing else (see `stbench.filming`).
+these, and the shots up to k, and nothing else (see `stbench.filming`). A method that plans a whole film at once says `"sees": "story"` in
+its identity; its requests hold all shots, so its keys do too, and any edit of a story makes all of its shots anew.
 """
 
 from __future__ import annotations
@@ -46,12 +47,22 @@ def file_sha256(path: Path) -> str:
     return hasher.hexdigest()
 
 
+def sees_whole_story(identity: Mapping[str, Any]) -> bool:
+    """Whether every shot may depend on all shots of its story, later ones included.
+
+    Example:
+        >>> sees_whole_story({"method": "storydiffusion", "sees": "story"}), sees_whole_story({"method": "storymem"})
+        (True, False)
+    """
+    return identity.get("sees") == "story"
+
+
 def shot_key(*, identity: Mapping[str, Any], story: Story, shot: Shot, seed: int, previous: str | None) -> str:
     """Key of one shot.
 
     Args:
         identity: `Method.identity()`.
-        story: Its story; only what comes before its shots counts.
+        story: Its story; only what comes before its shots counts, unless the method sees the whole story.
         shot: The shot.
         seed: The shot's own seed.
         previous: Key of the shot before it, None for the first.
@@ -61,6 +72,8 @@ def shot_key(*, identity: Mapping[str, Any], story: Story, shot: Shot, seed: int
         head["references"] = [picture.sha256 for picture in story.references]
     if story.entities:
         head["entities"] = [asdict(entity) for entity in story.entities]
+    if sees_whole_story(identity):
+        head["shots"] = [one.to_json() for one in story.shots]
     return digest(
         {
             "schema": KEY_SCHEMA,

@@ -32,12 +32,16 @@ class FinishedShot:
 
 @dataclass(frozen=True, kw_only=True)
 class ShotRequest:
-    """Everything that one shot may depend on."""
+    """Everything that one shot may depend on.
+
+    `story` ends with the shot, unless the method's identity says that it sees the whole story (`stbench.keys.sees_whole_story`).
+    """
 
     story: Story
     shot: Shot
     seed: int
     finished: tuple[FinishedShot, ...] = ()  # the earlier shots of this story that exist, in order
+    seeds: tuple[int, ...] = ()  # of all shots of `story`, in order
 
     @property
     def previous(self) -> FinishedShot | None:
@@ -96,7 +100,10 @@ class Method(Protocol):
         ...
 
     def identity(self) -> Mapping[str, Any]:
-        """Everything that changes pixels, JSON-able: method version, options resolved, weight digests."""
+        """Everything that changes pixels, JSON-able: method version, options resolved, weight digests.
+
+        With `"sees": "story"` in it, requests hold the whole story instead of its head, and every shot's key covers all shots.
+        """
         ...
 
     def describe(self) -> str:

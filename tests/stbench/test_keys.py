@@ -45,6 +45,13 @@ def test_a_longer_story_keeps_the_keys_of_its_beginning():
     assert keys(replace(STORY, shots=STORY.shots[:2])) == keys()[:2]
 
 
+def test_a_method_that_sees_the_whole_story_has_keys_of_all_shots():
+    whole = {**IDENTITY, "sees": "story"}
+    assert all(a != b for a, b in zip(keys(identity=whole), keys(changed(3, prompt="other"), identity=whole), strict=True))
+    assert keys(replace(STORY, shots=STORY.shots[:2]), identity=whole) != keys(identity=whole)[:2]
+    assert keys(identity=whole) != keys()
+
+
 def test_the_key_of_schema_1_is_pinned():
     """A change here makes every old run's shots unusable: raise KEY_SCHEMA, and say so in the changelog."""
     assert keys()[0] == "71d26714b4347c261af80842b75d917ed670c89b76792e39982a0ec6f81ecd43"
