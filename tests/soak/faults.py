@@ -13,7 +13,6 @@ import os
 import resource
 import shutil
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -267,32 +266,6 @@ class FaultTest(KillTest):
         shutil.rmtree(place.parent)
         return verdict
 
-    def all_flips(self, every: int = 1) -> Iterator[Verdict]:
+    def all_flips(self) -> list[tuple[str, float, bool]]:
         """A bit at three places of every file, each time as a change and as rot."""
-        pairs = [(name, at, rotten) for name in self.flips() for at in (0.05, 0.5, 0.95) for rotten in (False, True)]
-        for name, at, rotten in pairs[::every]:
-            yield self.flip(name, at=at, rotten=rotten)
-
-
-def main() -> None:
-    """Try all faults in a folder that is given, printing what goes wrong."""
-    import sys
-
-    from forked import Server
-
-    server = Server()
-    test = FaultTest(Path(sys.argv[1]), server)
-    todo = all_faults()
-    print(len(todo), "faults", len(test.flips()), "files")
-    for fault in todo[:: int(sys.argv[2])]:
-        verdict = test.fault(fault)
-        if verdict.wrong:
-            print(verdict, flush=True)
-    for verdict in test.all_flips(int(sys.argv[3])):
-        if verdict.wrong:
-            print(verdict, flush=True)
-    server.close()
-
-
-if __name__ == "__main__":
-    main()
+        return [(name, at, rotten) for name in self.flips() for at in (0.05, 0.5, 0.95) for rotten in (False, True)]

@@ -14,8 +14,6 @@ import json
 import os
 import shutil
 import signal
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,11 +120,9 @@ class KillTest:
         shadow.with_suffix(".json").unlink(missing_ok=True)
         return verdict
 
-    def trials(self, every: int = 1, modes: tuple[str, ...] = MODES) -> Iterator[Verdict]:
-        """Every `every`-th pair of point and mode, all modes at the first points of their kind coming round."""
-        pairs = [(number, mode) for number in range(1, len(self.points) + 1) for mode in modes]
-        for number, mode in pairs[::every]:
-            yield self.trial(number, mode)
+    def pairs(self) -> list[tuple[int, str]]:
+        """Every point (from 1) in every way."""
+        return [(number, mode) for number in range(1, len(self.points) + 1) for mode in MODES]
 
     def _fresh(self, name: str) -> Path:
         place = self.folder / name / "place"
@@ -209,18 +205,3 @@ def facts(run: Path) -> dict[str, Any]:
         "scores": folder.scores_path.read_text(),
         "films": [folder.film_path(story.id).read_bytes() for story in folder.stories],
     }
-
-
-def main() -> None:
-    """Try all points in a folder that is given, printing what goes wrong."""
-    server = Server()
-    test = KillTest(Path(sys.argv[1]), server)
-    print(len(test.points), "points")
-    for count, verdict in enumerate(test.trials(int(sys.argv[2])), start=1):
-        if verdict.wrong:
-            print(count, verdict)
-    server.close()
-
-
-if __name__ == "__main__":
-    main()
