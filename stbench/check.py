@@ -276,8 +276,8 @@ class _Checker:
     def timing(self, records: list[ShotRecord]) -> None:
         """Spans and the journal's clock agree with the records."""
         reading = read_journal(self.folder.timing_path)
-        for number in reading.broken:
-            self.broken("timing", self.folder.timing_path.name, f"line {number} is not what was written")
+        for number, file in zip(reading.broken, reading.files, strict=True):
+            self.broken("timing", file, f"line {number} is not what was written")
         units = {(story.id, shot.id) for story in self.folder.stories for shot in story.shots}
         for span in reading.events:
             if span.get("event") != "span":
@@ -317,8 +317,8 @@ class _Checker:
         reading = read_journal(self.folder.events_path)
         if reading.torn is not None:
             self.result.remarks.append("the journal's last line is torn: the process was cut off while writing it; nothing else is lost")
-        for number in reading.broken:
-            self.broken("journal", self.folder.events_path.name, f"line {number} is not what was written")
+        for number, file in zip(reading.broken, reading.files, strict=True):
+            self.broken("journal", file, f"line {number} is not what was written")
         started = {event.get("key") for event in reading.events if event.get("event") in ("shot_started", "shot_found")}
         for record in records:
             if record.shot_key not in started:

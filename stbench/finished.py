@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from stbench.config import IDENTITY, RunConfig
 from stbench.errors import UserError
 from stbench.files import read_small_json, write_json
+from stbench.journal import segments
 from stbench.keys import digest
 from stbench.methods import METHODS
 from stbench.store import RunFolder
@@ -120,7 +121,8 @@ def _program() -> dict[str, list[int]]:
 def _stats(folder: RunFolder) -> list[list[int]]:
     """Size and time of every file beside the shots that the run consists of."""
     films = [folder.film_path(story.id) for story in folder.stories]
-    files = [folder.scores_path, folder.events_path, folder.timing_path, *films, *(film.with_suffix(".json") for film in films)]
+    journals = [file for path in (folder.events_path, folder.timing_path) for file in (path, *segments(path))]
+    files = [folder.scores_path, *journals, *films, *(film.with_suffix(".json") for film in films)]
     found = [path.stat() for path in files]
     return [[stat.st_size, stat.st_mtime_ns] for stat in found]
 

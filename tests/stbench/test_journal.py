@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stbench.files import SaveError, write_bytes, write_json
-from stbench.journal import Journal, read_journal
+from stbench.journal import Journal, read_journal, segment_path, segments
 
 
 def write(path: Path, *events: str) -> None:
@@ -68,3 +68,48 @@ def test_an_empty_first_line_before_a_torn_one_does_not_stay_in_the_journal(tmp_
     (tmp_path / "j").write_bytes(b'\n{"torn')
     Journal(tmp_path / "j", lambda: 1.0).close()
     assert read_journal(tmp_path / "j").broken == []
+
+
+def clocked(path: Path, *events: tuple[str, float]) -> None:
+    times = iter([time for _, time in events])
+    journal = Journal(path, now=lambda: next(times))
+    for event, _ in events:
+        journal.add(event)
+    journal.close()
+
+
+def test_segments_of_several_writers_are_read_as_one_journal_by_time(tmp_path: Path):
+    main = tmp_path / "events.jsonl"
+    clocked(main, ("begin", 1.0), ("end", 9.0))
+    clocked(segment_path(main, "w0"), ("a", 2.0), ("c", 4.0))
+    clocked(segment_path(main, "w1"), ("b", 3.0), ("set back", 1.5), ("d", 5.0))
+    events = read_journal(main).events
+    assert [event["event"] for event in events] == ["begin", "a", "b", "set back", "c", "d", "end"]  # each writer's order is kept
+    assert [event.get("writer") for event in events] == [None, "w0", "w1", "w1", "w0", "w1", None]
+
+
+def test_one_writers_torn_line_harms_no_other(tmp_path: Path):
+    main = tmp_path / "events.jsonl"
+    for number, name in enumerate(("w0", "w1", "w2")):
+        clocked(segment_path(main, name), ("first", 1.0 + number), ("last", 10.0 + number))
+    torn = segment_path(main, "w1")
+    torn.write_bytes(torn.read_bytes()[:-9])
+    clocked(segment_path(main, "w2"), ("more", 20.0))
+    reading = read_journal(main)
+    assert [(event["event"], event["writer"]) for event in reading.events] == [
+        ("first", "w0"), ("first", "w1"), ("first", "w2"), ("last", "w0"), ("last", "w2"), ("more", "w2")
+    ]  # fmt: skip
+    assert reading.torn.startswith('{"event": "last"')
+    assert reading.broken == []
+
+
+def test_a_damaged_line_of_a_segment_is_named_and_set_aside(tmp_path: Path):
+    main, path = tmp_path / "events.jsonl", segment_path(tmp_path / "events.jsonl", "w0")
+    clocked(path, ("a", 1.0), ("b", 2.0))
+    path.write_bytes(path.read_bytes().replace(b'"a"', b'"x"'))
+    reading = read_journal(main)
+    assert [event["event"] for event in reading.events] == ["b"]
+    assert (reading.broken, reading.files) == ([1], ["events/w0.jsonl"])
+    Journal(path, now=lambda: 3.0).close()
+    assert segments(main) == [path]
+    assert (read_journal(main).broken, [event["event"] for event in read_journal(main).events]) == ([], ["b", "damaged_lines_set_aside"])
