@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 from stbench.errors import InvalidRunError, UserError
 from stbench.journal import read_journal
 from stbench.keys import sees_whole_story, story_keys
+from stbench.machine import Watch
 from stbench.methods import FinishedShot, ShotRequest
-from stbench.publish import publish_shot, spans_of
+from stbench.publish import as_facts, publish_shot
 from stbench.record import InputShot, ShotRecord, SpanFact, as_input
 from stbench.seeds import shot_seed
+from stbench.timing import LOAD, VIDEO_ENCODE, WHOLE_SHOT, Stopwatch
 from stbench.validity import check_result
 from stbench.verified import Verified
 
@@ -57,7 +59,7 @@ class LazyMaker:
         self._stack = ExitStack()
         self._maker: ShotMaker | None = None
         self.load_s: float | None = None
-        self.made = 0  # shots made with these loaded models
+        self.made: set[str] = set()  # modes of the shots made with these loaded models
 
     def __enter__(self) -> LazyMaker:
         return self
@@ -210,33 +212,37 @@ def _attempt(studio: Studio, request: ShotRequest, key: str, records: list[ShotR
     story, shot = request.story, request.shot
     studio.journal.add("shot_started", story=story.id, shot=shot.id, attempt=attempt, seed=request.seed, key=key)
     maker = studio.maker.get()
-    began = time.perf_counter()
-    result = maker.shot(request)
-    seconds = time.perf_counter() - began
+    with Watch(studio.device) as watch:
+        result = maker.shot(request)
     check_result(result)
-    record = publish_shot(
-        studio.folder.shots_path(story.id),
-        request,
-        result,
-        key=key,
-        inputs=[as_input(done) for done in records],
-        seconds=seconds,
-        device=studio.device,
-        attempt=attempt,
-    )
+    publishing = Stopwatch()
+    with publishing.time(VIDEO_ENCODE):
+        record = publish_shot(
+            studio.folder.shots_path(story.id),
+            request,
+            result,
+            key=key,
+            inputs=[as_input(done) for done in records],
+            seconds=watch.seconds,
+            device=studio.device,
+            attempt=attempt,
+        )
     studio.journal.add("shot_done", story=story.id, shot=shot.id, key=key, video=record.video.sha256, seconds=record.seconds)
-    _write_timing(studio, request, result, record)
+    _write_timing(studio, request, result, watch, publishing)
     return record
 
 
-def _write_timing(studio: Studio, request: ShotRequest, result: ShotResult, record: ShotRecord) -> None:
-    """Raw spans: the whole shot, then the method's own stages. The first shot after loading is not warm."""
-    facts = {"story": request.story.id, "shot": request.shot.id, "device": studio.device, "warm": studio.maker.made > 0}
-    if studio.maker.made == 0 and studio.maker.load_s is not None:
-        studio.timing.add("span", **facts, stage="load", seconds=round(studio.maker.load_s, 4), detail={})
-    for span in (SpanFact(stage="shot", seconds=record.seconds), *spans_of(result)):
-        studio.timing.add("span", **facts, **span.model_dump())
-    studio.maker.made += 1
+def _write_timing(studio: Studio, request: ShotRequest, result: ShotResult, watch: Watch, publishing: Stopwatch) -> None:
+    """Raw spans: the whole shot, then the method's own stages, then its publishing. The first shot of a mode after loading is not warm."""
+    mode, maker = str(result.notes.get("mode", "")), studio.maker
+    facts = {"story": request.story.id, "shot": request.shot.id, "device": studio.device, "warm": mode in maker.made}
+    whole = SpanFact(stage=WHOLE_SHOT, seconds=round(watch.seconds, 4), start_s=0.0, detail={**watch.facts(), "mode": mode})
+    spans = [whole, *as_facts((*result.spans, *publishing.spans), watch.began)]
+    if not maker.made and maker.load_s is not None:
+        spans.insert(0, SpanFact(stage=LOAD, seconds=round(maker.load_s, 4)))
+    for span in spans:
+        studio.timing.add("span", **facts, **span.model_dump(exclude_none=True))
+    maker.made.add(mode)
 
 
 def _finished(folder: RunFolder, story: Story, record: ShotRecord) -> FinishedShot:

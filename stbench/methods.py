@@ -58,11 +58,12 @@ class ShotRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A measured stage of work."""
+    """A measured stage of work; see `stbench.timing.Stopwatch`, which makes them. Stages do not contain one another's time."""
 
     stage: str
     seconds: float
     detail: Mapping[str, Any] = field(default_factory=dict)
+    start_s: float | None = None  # when it began, by `time.perf_counter`
 
 
 @dataclass(frozen=True, kw_only=True)

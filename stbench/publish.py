@@ -14,11 +14,11 @@ from stbench.record import InputShot, ShotRecord, SpanFact, StoredFile, read_rec
 from stbench.video import VideoError, read_mp4, read_png, write_mp4, write_png
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy as np
 
-    from stbench.methods import ShotRequest, ShotResult
+    from stbench.methods import ShotRequest, ShotResult, Span
 
 
 class DecodeBackError(Exception):
@@ -86,9 +86,17 @@ def publish_shot(
     return record
 
 
-def spans_of(result: ShotResult) -> list[SpanFact]:
-    """The method's own measurements, ready to be stored."""
-    return [SpanFact(stage=span.stage, seconds=span.seconds, detail=dict(span.detail)) for span in result.spans]
+def as_facts(spans: Iterable[Span], began: float) -> list[SpanFact]:
+    """Measurements, ready to be stored. `began`: when the shot did, by the clock of the spans."""
+    return [
+        SpanFact(
+            stage=span.stage,
+            seconds=round(span.seconds, 6),
+            start_s=None if span.start_s is None else round(span.start_s - began, 6),
+            detail=dict(span.detail),
+        )
+        for span in spans
+    ]
 
 
 def _retract(folder: Path, shot: str) -> None:

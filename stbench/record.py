@@ -42,10 +42,11 @@ class InputShot(Frozen):
 
 
 class SpanFact(Frozen):
-    """A measured stage of work."""
+    """A measured stage of work. `start_s`: seconds after its shot began; older runs do not say."""
 
     stage: str
     seconds: float
+    start_s: float | None = None
     detail: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -108,6 +108,7 @@ def denoise(
     positions: Sequence[float],
     sampling: Sampling,
     on_step: Callable[[int, int, torch.Tensor], None] | None = None,
+    on_expert: Callable[[str], None] | None = None,
 ) -> torch.Tensor:
     """Sample latents.
 
@@ -120,6 +121,7 @@ def denoise(
         positions: T temporal positions.
         sampling: Steps, shift, guidance, boundary, solver.
         on_step: Called before each step with (step, steps, latents).
+        on_expert: Called before each step with the expert that makes it: "high", "low", or "only" where there is one.
 
     Returns:
         (16, T, h, w) float32, memory slots included.
@@ -135,6 +137,8 @@ def denoise(
         is_low = experts.low is not None and sampling.boundary is not None and timestep < sampling.boundary * TRAIN_TIMESTEPS
         expert = experts.low if is_low else experts.high
         guidance = sampling.guidance[0 if is_low else 1]
+        if on_expert:
+            on_expert("only" if experts.low is None else "low" if is_low else "high")
         inputs = latents if condition is None else torch.cat([latents, condition.to(latents)], dim=0)
         with experts.ready(expert) as _, positions_set(expert, positions):
             if guidance == 1.0:

@@ -9,9 +9,7 @@ Shapes: F frames, M memory images, H, W pixels, L text tokens, D text channels.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +19,7 @@ import torch
 
 from stbench.errors import UserError
 from stbench.methods import Span
+from stbench.timing import Stopwatch
 from storymem import adapters, checkpoints, condition, conditioning, lora, parallel, text
 from storymem.attention import choose_backend, use_backend
 from storymem.denoise import Experts, Sampling, denoise, draw_noise
@@ -55,31 +54,6 @@ class Clip:
 
     frames: np.ndarray  # (F, H, W, 3) uint8, known frames included
     spans: tuple[Span, ...]
-
-
-class Stopwatch:
-    """Collects spans; on a GPU, with the most bytes that were allocated during each.
-
-    Args:
-        device: Where the work is done.
-    """
-
-    def __init__(self, device: torch.device):
-        self.spans: list[Span] = []
-        self._cuda = device if device.type == "cuda" else None
-
-    @contextmanager
-    def time(self, stage: str, **detail: Any) -> Iterator[None]:
-        """Measure the `with` block."""
-        if self._cuda is not None:
-            torch.cuda.synchronize(self._cuda)
-            torch.cuda.reset_peak_memory_stats(self._cuda)
-        start = time.perf_counter()
-        yield
-        if self._cuda is not None:
-            torch.cuda.synchronize(self._cuda)
-            detail |= {"peak_bytes": torch.cuda.max_memory_allocated(self._cuda)}
-        self.spans.append(Span(stage=stage, seconds=time.perf_counter() - start, detail=detail))
 
 
 class Generator:
@@ -176,8 +150,9 @@ class Generator:
         from_text = memory_count == 0 and take.known is None
         with watch.time("memory_encode", memory=memory_count):
             given, shape = self._condition(take, from_text)
-        experts = self._load(from_text, adapter=memory_count > 0 or (not from_text and self.profile.i2v_uses_lora))
-        with watch.time("denoise", steps=take.sampling.steps):
+        known = 0 if take.known is None else len(take.known)
+        experts = self._load(from_text, adapter=memory_count > 0 or (not from_text and self.profile.i2v_uses_lora), watch=watch)
+        with watch.time("denoise", steps=take.sampling.steps, memory=memory_count, known=known, size=list(take.size or self.size)):
             latents = denoise(
                 experts,
                 draw_noise(shape, take.seed).to(self.device),
@@ -186,6 +161,7 @@ class Generator:
                 negative=self._text(self.profile.negative_prompt),
                 positions=temporal_positions(memory_count, shape[1] - memory_count, variant=take.variant, stride=take.stride),
                 sampling=take.sampling,
+                on_expert=watch.lap,
             )
         self.placer.rest()
         with watch.time("vae_decode"):
@@ -213,13 +189,14 @@ class Generator:
         )
         return given, shape
 
-    def _load(self, from_text: bool, *, adapter: bool) -> Experts:
+    def _load(self, from_text: bool, *, adapter: bool, watch: Stopwatch | None = None) -> Experts:
         """The transformers for this kind of take, adapter switched on or off."""
         folder = self.model.t2v if from_text else self.model.m2v
         with_lora = bool(self.model.lora) and folder == self.model.m2v
         key = (folder, with_lora)
         if key not in self._experts:
-            self._experts[key] = [self._load_expert(folder, number, with_lora, from_text) for number in range(self.profile.experts)]
+            with (watch or Stopwatch(self.device)).time("load_experts"):
+                self._experts[key] = [self._load_expert(folder, number, with_lora, from_text) for number in range(self.profile.experts)]
         models = self._experts[key]
         few_steps = self._lightning(from_text)
         if with_lora or few_steps:

@@ -20,8 +20,9 @@ import torch
 from stbench.encoders import ENCODERS, FrameEncoder, QualityModel
 from stbench.methods import ShotRequest, ShotResult
 from stbench.story import Story
+from stbench.timing import Stopwatch
 from storymem import condition, keyframes, memory
-from storymem.generator import Generator, Stopwatch, Take
+from storymem.generator import Generator, Take
 from storymem.images import read_image
 from storymem.options import MOTION_FRAMES, MemoryOptions, parse
 from storymem.parallel import release
@@ -169,7 +170,7 @@ class StoryMemShots(Shots):
         clip = self.generator.take(take)
         frames = clip.frames[len(plan.known) :]
         with watch.time("keyframes"):
-            kept, search = self._keyframes(frames, [path for _, _, path in plan.memory])
+            kept, search = self._keyframes(frames, [path for _, _, path in plan.memory], watch)
         return ShotResult(
             frames=frames,
             fps=self.generator.profile.fps,
@@ -185,13 +186,16 @@ class StoryMemShots(Shots):
             },
         )
 
-    def _keyframes(self, frames: np.ndarray, bank: Sequence[Path]) -> tuple[list[int], keyframes.KeyframeSearch]:
+    def _keyframes(
+        self, frames: np.ndarray, bank: Sequence[Path], watch: Stopwatch | None = None
+    ) -> tuple[list[int], keyframes.KeyframeSearch]:
         """Keyframes of a new shot that memory does not hold yet; every frame is embedded once."""
         embeddings = self.encoder.encode_frames(frames)
-        limit = self.generator.profile.quality_threshold
+        limit, watch = self.generator.profile.quality_threshold, watch or Stopwatch(self.generator.device)
 
         def passes(frame: int) -> bool:
-            return bool(self.quality.quality(frames[frame : frame + 1])[0] >= limit)
+            with watch.time("quality_filter"):
+                return bool(self.quality.quality(frames[frame : frame + 1])[0] >= limit)
 
         chosen = self.options
         search = keyframes.search(

@@ -41,7 +41,7 @@ def test_a_run_makes_every_shot_film_score_and_report(film, run_words, tmp_path,
     assert [given.shot for given in record.inputs] == ["01_01", "01_02"]
     assert record.notes == {"memory": 2}
     assert run.read_frames(record).shape == (6, 16, 24, 3)
-    assert {span["stage"] for span in run.timings()} == {"load", "shot", "denoise"}
+    assert {span["stage"] for span in run.timings()} == {"load", "shot", "denoise", "video_encode"}
     assert len(run.scores()) == 7
 
 
