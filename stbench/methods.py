@@ -118,6 +118,12 @@ class Method(Protocol):
 
 METHODS: Registry[type[Method]] = Registry("method", group="stbench.methods")
 METHODS.add("storymem", "storymem.method:StoryMem")
+METHODS.add("first-frame-memory", "storymem.presets:FirstFrameMemory")
+METHODS.add("no-quality-filter", "storymem.presets:NoQualityFilter")
+METHODS.add("no-sink", "storymem.presets:NoSink")
+METHODS.add("release-2025-12", "storymem.presets:Release202512")
+METHODS.add("no-memory", "storymem.presets:NoMemory")
+METHODS.add_family("memory-N", r"memory-[1-9][0-9]?", "storymem.presets:MemoryN")
 METHODS.add("wan-t2v", "storymem.independent:WanT2V")
 METHODS.add("wan-i2v-chain", "storymem.independent:WanI2VChain")
 METHODS.add("frozen", "stbench.baselines.frozen:Frozen")

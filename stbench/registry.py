@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Iterator
 from typing import Generic, TypeVar, cast
 
@@ -37,6 +38,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, group: str | None = None):
         self.kind, self.group = kind, group
         self._targets: dict[str, str] = {}
+        self._families: dict[str, str] = {}  # pattern of names → module that has an attribute for each of them
         self._searched = False
 
     def add(self, name: str, target: str) -> None:
@@ -45,6 +47,20 @@ class Registry(Generic[T]):
         if known is not None and known != target:
             raise UserError(f"{self.kind} {name!r} is registered twice: {known} and {target}")
         self._targets[name] = target
+
+    def add_family(self, name: str, pattern: str, target: str) -> None:
+        """Register all names that match `pattern` at once; `name` stands for them in lists.
+
+        The module of `target` must have an attribute for each of them (a module's `__getattr__` may make it).
+
+        Example:
+            >>> names = Registry[object]("power")
+            >>> names.add_family("e-N", "e[0-9]", "math:e")
+            >>> names.names(), names.target("e7")
+            (['e-N'], 'math:e7')
+        """
+        self.add(name, target)
+        self._families[pattern] = target.partition(":")[0]
 
     def _search(self) -> None:
         if self.group is None or self._searched:
@@ -68,6 +84,9 @@ class Registry(Generic[T]):
         if name not in self._targets:
             self._search()
         if name not in self._targets:
+            family = next((module for pattern, module in self._families.items() if re.fullmatch(pattern, name)), None)
+            if family is not None:
+                return f"{family}:{name}"
             near = difflib.get_close_matches(name, self.names(), n=1)
             raise UserError(
                 f"unknown {self.kind} {name!r}",
