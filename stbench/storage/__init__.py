@@ -1,0 +1,1 @@
+"""Storage of a run that many workers write: who may film which story."""
