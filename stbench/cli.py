@@ -13,8 +13,10 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from stbench.commands import baseline as baseline_command
 from stbench.commands import compare as compare_command
 from stbench.commands import fetch as fetch_command
+from stbench.commands import gate as gate_command
 from stbench.commands import protocol as protocol_command
 from stbench.commands import report as report_command
 from stbench.commands import score as score_command
@@ -127,6 +129,8 @@ def list_(
 
 
 compare_command.register(app)
+baseline_command.register(app)
+gate_command.register(app)
 verify_command.register(app)
 validate_metrics_command.register(app)
 fetch_command.register(app)

@@ -191,6 +191,8 @@ def test_the_command_line_has_exactly_these_flags():
         "verify": ["--attention", "--device", "--dtype", "--json", "folder"],
         "report": ["--answers", "--by", "--cost", "--embed", "--intervals", "--json", "--out", "--questions", "--study", "runs"],
         "compare": ["--json", "--strict", "base", "new"],
+        "baseline": ["--aa", "--json", "--out", "--rule", "-o", "run"],
+        "gate": ["--annotate", "--baseline", "--interleave", "--json", "--junit", "--markdown", "--rounds", "--rule", "-b", "run"],
         "check": ["--json", "run"],
         "list": ["--json", "what"],
     }
