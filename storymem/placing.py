@@ -56,6 +56,20 @@ class Placer:
                 if model is not but:
                     model.to("cpu")
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Leave the device to something else for the `with` block."""
+        if self.placement != "group-offload":  # there, models wait in main memory anyway
+            for model in self._models:
+                model.to("cpu")
+        free_device()
+        try:
+            yield
+        finally:
+            if self.placement == "resident":
+                for model in self._models:
+                    model.to(self.device)
+
     def lower(self) -> bool:
         """Go on with the next placement that needs less on the device; False if there is none."""
         following = lower(self.placement)

@@ -155,11 +155,14 @@ def _assemble(profile: Profile, given: Mapping[str, Path], needs: tuple[str, ...
     if missing:
         raise hub.missing_error(profile.name, missing)
     for part, path in found.items():
-        if lost := hub.missing_files(path, hub.roles_of(part)):
+        whole = part if "t2v" in needs else "t2v"  # where one base is all there is, it must hold every component
+        if lost := hub.missing_files(path, hub.roles_of(whole)):
             raise hub.incomplete_error(path, lost, repositories[part])
     places = {**found, **given}
     lora = adapters.locate(places["lora"], experts=profile.experts, mode=mode) if "lora" in needs else ()
-    return Model(profile=profile, t2v=places["t2v"], m2v=places["m2v"] if "m2v" in needs else places["t2v"], lora=lora, needs=needs)
+    base = {part: places[part] for part in ("t2v", "m2v") if part in needs}
+    only = next(iter(base.values()))
+    return Model(profile=profile, t2v=base.get("t2v", only), m2v=base.get("m2v", only), lora=lora, needs=needs)
 
 
 def _with_profile(folder: Path, given: Mapping[str, Path], mode: str, needs: tuple[str, ...]) -> Model:
