@@ -167,18 +167,23 @@ def in_process(film):
 
 
 def test_aa_noise_is_measured_stored_and_limits_below_it_are_refused(film, run, monkeypatch) -> None:
-    monkeypatch.setattr(noise, "call", in_process(film))
+    films, took = in_process(film), iter([1.03, 0.98] * 2)
+
+    def call(words) -> None:
+        films(words)
+        respan(Path(words[words.index("--out") + 1]), lambda span, seconds=next(took): span | {"seconds": seconds})
+
+    monkeypatch.setattr(noise, "call", call)
+    respan(run, lambda span: span | {"seconds": 1.0})
     done = film("baseline", run, "-o", "base.json", "--aa", "2", *RULES)
     assert done.code == 0, done.err
-    assert done.err.count("A/A 1 of 2: stbench run --method fake") == 1 or "A/A" in done.err
     stored = open_baseline(Path("base.json")).noise
     assert stored is not None
-    assert stored.runs == 3
-    assert stored.largest["brightness"] == 0
-    assert stored.share["shot.p50"] > 0
-    done = film("baseline", run, "-o", "other.json", "--aa", "2", "--rule", "shot.p50:0.0001%")
+    assert (stored.runs, stored.largest["brightness"]) == (3, 0)
+    assert stored.share["shot.p50"] == pytest.approx(1.03 / 0.98 - 1)
+    done = film("baseline", run, "-o", "other.json", "--aa", "2", "--rule", "shot.p50:5%")
     assert done.code == 2
-    assert "below A/A noise" in done.err
+    assert "the limit shot.p50:5% is below A/A noise: 3 runs of the same command differ by up to 0.05 (5.1%)" in done.err
     assert not Path("other.json").exists()
 
 
