@@ -112,6 +112,7 @@ class Manifest(Frozen):
     finished: float | None = None
     counts: Counts
     repeat: Repeat | None = None
+    card: dict[str, Any] = Field(default_factory=dict)  # `stbench.methods.MethodCard`, where the method has one; in no key
     intact: bool = Field(default=True, exclude=True)  # the file is what was written
 
     @property

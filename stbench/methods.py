@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -78,6 +78,27 @@ class ShotResult:
     notes: Mapping[str, Any] = field(default_factory=dict)  # recorded with the shot: mode, memory used, …
 
 
+@dataclass(frozen=True, kw_only=True)
+class MethodCard:
+    """What tables say beside a method's name, so that a reader sees what is compared with what. Nothing of it enters a key.
+
+    Attributes:
+        base_model: What the method is built on.
+        licence: Of the weights, or of the service.
+        parameters: Of what makes the pictures, adapters included, text encoder and VAE not; None where nobody told.
+        steps: Of sampling.
+    """
+
+    base_model: str
+    licence: str
+    parameters: int | None = None
+    steps: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able dict of what is known."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
 class ShotMaker(Protocol):
     """A method with its models loaded.
 
@@ -91,7 +112,10 @@ class ShotMaker(Protocol):
 
 
 class Method(Protocol):
-    """A way to make films. Built by `from_options`, cheap until `open` is entered."""
+    """A way to make films. Built by `from_options`, cheap until `open` is entered.
+
+    It may also have `card()`, a `MethodCard` for tables.
+    """
 
     name: str
 
@@ -114,6 +138,13 @@ class Method(Protocol):
     def open(self, device: str) -> AbstractContextManager[ShotMaker]:
         """Load what is needed on `device` ("cpu", "cuda", "cuda:1"); the models are freed on exit."""
         ...
+
+
+def card_of(method: Method) -> dict[str, Any]:
+    """What a method says of itself for tables; empty where it says nothing."""
+    tell = getattr(method, "card", None)
+    card: MethodCard | None = tell() if tell else None
+    return card.to_json() if card else {}
 
 
 METHODS: Registry[type[Method]] = Registry("method", group="stbench.methods")

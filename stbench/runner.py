@@ -25,7 +25,7 @@ from stbench.finished import finished, leave_stamp
 from stbench.journal import Journal
 from stbench.keys import canonical_json, digest
 from stbench.manifest import Counts, Manifest, SuiteFact, versions
-from stbench.methods import METHODS, Method
+from stbench.methods import METHODS, Method, card_of
 from stbench.repeat import in_words, measure
 from stbench.scores import Aggregate, aggregate
 from stbench.scoring import check_protocol, report_runs, score_folder
@@ -116,6 +116,7 @@ def prepare(config: RunConfig) -> tuple[Method, Suite, Manifest, Path]:
         versions=versions(),
         started=0.0,
         counts=Counts(stories=len(suite.stories), expected=suite.shots),
+        card=card_of(method),
     )
     pictures = [picture.sha256 for story in suite.stories[:1] for picture in story.references] if config.references else []
     hashed = digest([manifest.identity_digest, *pictures]) if pictures else manifest.identity_digest if config.options else None

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from stbench.methods import ShotRequest, ShotResult
+from stbench.methods import MethodCard, ShotRequest, ShotResult
 from stbench.story import Story
+from storymem.counting import Counter
+from storymem.cards import card_of
 from storymem.generator import Generator, Take
 from storymem.images import read_image
 from storymem.options import SamplingOptions, parse
@@ -44,9 +46,17 @@ class WanT2V:
             f"{self.name} on {self.model.profile.name}: {how}, {self.options.steps} steps, no memory; weights: {self.model.profile.licence}"
         )
 
+    def card(self) -> MethodCard:
+        """What tables say of it."""
+        return card_of(self.model, self.options, memory=self.chained, adapter=self.chained and self.model.profile.i2v_uses_lora)
+
     def story_notes(self, story: Story) -> str | None:
         """The share of the story's words that the model knows, where that is less than all."""
         return word_notes(self.model, story)
+
+    def work_counter(self) -> Counter:
+        """What counts the operations of its shots (see `stbench.profiling.roofline`)."""
+        return Counter(self.model, self.options.running())
 
     @contextmanager
     def open(self, device: str) -> Iterator[_Shots]:

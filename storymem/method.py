@@ -18,10 +18,12 @@ import numpy as np
 import torch
 
 from stbench.encoders import ENCODERS, FrameEncoder, QualityModel
-from stbench.methods import ShotRequest, ShotResult
+from stbench.methods import MethodCard, ShotRequest, ShotResult
 from stbench.story import Story
 from stbench.timing import Stopwatch
 from storymem import condition, keyframes, memory
+from storymem.counting import Counter
+from storymem.cards import card_of
 from storymem.generator import Generator, Take
 from storymem.images import read_image
 from storymem.options import MOTION_FRAMES, MemoryOptions, parse
@@ -88,9 +90,17 @@ class StoryMem:
             "visual memory only, ambiguous when a story has many characters"
         )
 
+    def card(self) -> MethodCard:
+        """What tables say of it."""
+        return card_of(self.model, self.options, memory=True, adapter=True)
+
     def story_notes(self, story: Story) -> str | None:
         """What a user should know about this story on this model: the share of its words that the model knows."""
         return word_notes(self.model, story)
+
+    def work_counter(self) -> Counter:
+        """What counts the operations of its shots (see `stbench.profiling.roofline`)."""
+        return Counter(self.model, self.options.running())
 
     @contextmanager
     def open(self, device: str) -> Iterator[StoryMemShots]:

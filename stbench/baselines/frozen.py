@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from stbench.methods import METHODS, Method, ShotMaker, ShotRequest, ShotResult
+from stbench.methods import METHODS, Method, MethodCard, ShotMaker, ShotRequest, ShotResult
 
 VERSION = 1
 FIRST_SHOT = "wan-t2v"
@@ -36,6 +36,11 @@ class Frozen:
     def describe(self) -> str:
         """One line."""
         return f"frozen: repeats the first shot of each story; first shot by {self._first.describe()}"
+
+    def card(self) -> MethodCard | None:
+        """That of what makes the first shot."""
+        tell = getattr(self._first, "card", None)
+        return tell() if tell else None
 
     def story_notes(self, story: Any) -> str | None:
         """What the text-to-video method says of a story."""

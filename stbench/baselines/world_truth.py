@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stbench.errors import UserError
-from stbench.methods import ShotRequest, ShotResult
+from stbench.methods import MethodCard, ShotRequest, ShotResult
 
 VERSION = 1
 MODEL = "world"
@@ -43,6 +43,10 @@ class WorldTruth:
     def describe(self) -> str:
         """One line."""
         return "world-truth: renders the ground truth of Story World's scripts; the upper bound; no model"
+
+    def card(self) -> MethodCard:
+        """What tables say of it."""
+        return MethodCard(base_model="none: a renderer", licence="Apache-2.0")
 
     @contextmanager
     def open(self, device: str) -> Iterator[WorldTruthShots]:
