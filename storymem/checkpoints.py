@@ -25,6 +25,7 @@ __all__ = [
     "component_config",
     "file_digest",
     "fill",
+    "fill_from",
     "folder_digest",
     "load_component",
     "load_tokenizer",
@@ -55,7 +56,7 @@ def load_component(source: Path, role: str, *, dtype: torch.dtype) -> Any:
         model = build_empty(kind, config)
     except (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError, RuntimeError) as error:
         raise UserError(f"cannot build the {role}: {error}", where=where) from error
-    _fill(model, stored, _names(part, kind, config, stored), dtype=dtype, back=_back(part, kind, config))
+    fill_from(model, stored, _names(part, kind, config, stored), dtype=dtype, back=_back(part, kind, config))
     return model
 
 
@@ -126,8 +127,18 @@ def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], where: str, 
     _assign(model, state.items(), dtype)
 
 
-def _fill(model: torch.nn.Module, stored: Stored, names: Mapping[str, str], *, dtype: torch.dtype, back: Callable[[str], str]) -> None:
-    """`fill` from disk, under the model's names, a tensor at a time."""
+def fill_from(
+    model: torch.nn.Module, stored: Stored, names: Mapping[str, str], *, dtype: torch.dtype, back: Callable[[str], str] = str
+) -> None:
+    """`fill` from disk, a tensor at a time.
+
+    Args:
+        model: Built on the meta device.
+        stored: Opened weights.
+        names: Name in the file → name in the model.
+        dtype: Of the weights.
+        back: Name in the model → name that its file should have, for messages.
+    """
     _check(model, stored.shapes, names, stored.where, back)
     _assign(model, ((names[name], value) for part in stored.parts() for name, value in part.items()), dtype)
 

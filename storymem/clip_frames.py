@@ -2,7 +2,7 @@
 
 Frames are first resized as a vision-language model would (multiples of 28 pixels, bounded area; bilinear with antialias,
 on bytes), then to 224x224 (bilinear, aspect not kept), then normalised for CLIP. Memory images go through the second step
-only. Weights: hub id openai/clip-vit-base-patch32, from the local Hugging Face cache.
+only. Weights: `storymem.hub.CLIP`, on this machine.
 """
 
 from __future__ import annotations
@@ -17,29 +17,28 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from stbench.errors import UserError
+from storymem import hub
 from storymem.checkpoints import file_digest
 
-HUB_ID = "openai/clip-vit-base-patch32"
 PATCH_PX, MIN_PIXELS, MAX_PIXELS = 28, 48 * 28 * 28, 256 * 28 * 28
 CLIP_PX = 224
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _BATCH = 32
 
 
-def search_size(height: int, width: int) -> tuple[int, int]:
-    """Height and width, multiples of 28, at which the search looks at frames.
+def search_size(height: int, width: int, *, least: int = MIN_PIXELS, most: int = MAX_PIXELS) -> tuple[int, int]:
+    """Height and width, multiples of 28, at which the search looks at frames: between `least` and `most` pixels, as Qwen2-VL would.
 
     Example:
         >>> search_size(480, 832), search_size(48, 64), search_size(100, 400)
         ((336, 588), (168, 224), (112, 392))
     """
     rows, columns = (max(PATCH_PX, round(side / PATCH_PX) * PATCH_PX) for side in (height, width))
-    if rows * columns > MAX_PIXELS:
-        factor = math.sqrt(height * width / MAX_PIXELS)
+    if rows * columns > most:
+        factor = math.sqrt(height * width / most)
         rows, columns = (math.floor(side / factor / PATCH_PX) * PATCH_PX for side in (height, width))
-    elif rows * columns < MIN_PIXELS:
-        factor = math.sqrt(MIN_PIXELS / (height * width))
+    elif rows * columns < least:
+        factor = math.sqrt(least / (height * width))
         rows, columns = (math.ceil(side * factor / PATCH_PX) * PATCH_PX for side in (height, width))
     return rows, columns
 
@@ -71,13 +70,12 @@ class ClipFrames:
         """Load the image tower on `device`."""
         from transformers import CLIPVisionModelWithProjection
 
-        model = CLIPVisionModelWithProjection.from_pretrained(_folder(), local_files_only=True, use_safetensors=_safetensors(_folder()))
-        return cls(model.to(device).eval().requires_grad_(False))
+        return cls(_tower(CLIPVisionModelWithProjection, device))
 
     @classmethod
     def digest(cls) -> str:
         """sha256 of the weights and of the preprocessing's version."""
-        folder = _folder()
+        folder = hub.need(hub.CLIP)
         weights = folder / ("model.safetensors" if _safetensors(folder) else "pytorch_model.bin")
         return hashlib.sha256(f"preprocessing 1 {file_digest(weights)}".encode()).hexdigest()
 
@@ -95,9 +93,8 @@ class ClipFrames:
         if self._text is None:
             from transformers import CLIPTextModelWithProjection, CLIPTokenizerFast
 
-            tokenizer = CLIPTokenizerFast.from_pretrained(_folder(), local_files_only=True)
-            tower = CLIPTextModelWithProjection.from_pretrained(_folder(), local_files_only=True, use_safetensors=_safetensors(_folder()))
-            self._text = tokenizer, tower.to(self._model.device).eval().requires_grad_(False)
+            tokenizer = CLIPTokenizerFast.from_pretrained(hub.need(hub.CLIP), local_files_only=True)
+            self._text = tokenizer, _tower(CLIPTextModelWithProjection, self._model.device)
         tokenizer, tower = self._text
         rows = []
         for text in texts:  # one by one: a text's vector does not depend on the others
@@ -115,15 +112,10 @@ class ClipFrames:
         return np.concatenate(parts).astype(np.float32)
 
 
+def _tower(kind: Any, device: Any) -> Any:
+    folder = hub.need(hub.CLIP)
+    return kind.from_pretrained(folder, local_files_only=True, use_safetensors=_safetensors(folder)).to(device).eval().requires_grad_(False)
+
+
 def _safetensors(folder: Path) -> bool:
     return (folder / "model.safetensors").is_file()
-
-
-def _folder() -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(HUB_ID, local_files_only=True))
-    except (LocalEntryNotFoundError, FileNotFoundError) as error:
-        raise UserError("weights are not on this machine (MIT licence, 0.6 GB)", where=HUB_ID, hint=f"run: hf download {HUB_ID}") from error

@@ -35,6 +35,7 @@ class Repository:
         size_bytes: About what a download takes.
         what: What it is, in words.
         only: Patterns of the files needed; empty: all.
+        files: Files that must be there.
     """
 
     hub_id: str
@@ -43,6 +44,7 @@ class Repository:
     size_bytes: int
     what: str
     only: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -57,7 +59,8 @@ class Repository:
     def about(self) -> str:
         """Hub id, licence and size."""
         size = self.size_bytes / GB
-        return f"{self.hub_id} ({self.licence}; about {size:.{0 if size >= 10 else 1}f} GB)"
+        about = f"{size:.{0 if size >= 10 else 1}f} GB" if size >= 0.1 else f"{size * 1000:.0f} MB"
+        return f"{self.hub_id} ({self.licence}; about {about})"
 
 
 _BASE_BYTES = 126 * GB
@@ -86,11 +89,38 @@ LORA = Repository(
 LORA_MM2V = Repository(
     hub_id=LORA.hub_id, licence=_NON_COMMERCIAL, size_bytes=LORA.size_bytes, what="its MM2V adapters", only=("Wan2.2-MM2V-A14B/*",)
 )
-PARTS: dict[str, Repository] = {"t2v": T2V, "m2v": M2V, "lora": LORA}
+CLIP = Repository(
+    hub_id="openai/clip-vit-base-patch32",
+    licence="MIT",
+    size_bytes=6 * GB // 10,
+    what="CLIP, which finds keyframes",
+    only=("*.json", "*.txt", "pytorch_model.bin"),
+    files=("config.json", "vocab.json"),
+)
+HPSV3 = Repository(
+    hub_id="MizzenAI/HPSv3",
+    licence="MIT",
+    size_bytes=17 * GB,  # 8.3 billion parameters in bfloat16
+    what="HPSv3, which judges keyframes",
+    only=("HPSv3.safetensors",),
+    files=("HPSv3.safetensors",),
+)
+QWEN2_VL = Repository(
+    hub_id="Qwen/Qwen2-VL-7B-Instruct",
+    licence="Apache-2.0",
+    size_bytes=GB // 50,
+    what="HPSv3's tokenizer",
+    only=("*.json", "merges.txt"),
+    files=("config.json", "tokenizer.json"),
+)
+BASES: dict[str, Repository] = {"t2v": T2V, "m2v": M2V, "lora": LORA}
+JUDGES: dict[str, Repository] = {"clip": CLIP, "hpsv3": HPSV3, "qwen2-vl": QWEN2_VL}
+PARTS = BASES | JUDGES
+OF_ENCODER = {"clip-vit-b-32": ("clip",), "hpsv3": ("hpsv3", "qwen2-vl")}  # name of an encoder or quality model → parts
 
 
 def repository(part: str, mode: str = "mi2v") -> Repository:
-    """The repository of "t2v", "m2v" or "lora" (which depends on the mode)."""
+    """The repository of a part; that of "lora" depends on the mode."""
     return LORA_MM2V if part == "lora" and mode == "mm2v" else PARTS[part]
 
 
@@ -127,6 +157,21 @@ def cached(hub_id: str) -> Path | None:
         return None
 
 
+def need(wanted: Repository) -> Path:
+    """The folder of a repository that is not a base model.
+
+    Raises:
+        UserError: It is not on this machine, or not whole; with its licence, its size and the command that gets it.
+    """
+    path = local(wanted)
+    if path is None:
+        part = next(part for part, known in PARTS.items() if known == wanted)
+        raise missing_error(wanted.hub_id, {part: wanted})
+    if lost := [path / name for name in wanted.files if not (path / name).is_file()]:
+        raise incomplete_error(path, lost, wanted)
+    return path
+
+
 def missing_files(base: Path, roles: tuple[str, ...]) -> list[Path]:
     """Files of a base model folder that a broken download left out."""
     missing: list[Path] = []
@@ -153,7 +198,7 @@ def state(part: str, *, mode: str = "mi2v", into: Path | None = None) -> str:
         except UserError as error:
             return f"incomplete ({error.what})"
         return f"here ({path})"
-    lost = missing_files(path, roles_of(part))
+    lost = missing_files(path, roles_of(part)) + [path / name for name in wanted.files if not (path / name).is_file()]
     return f"incomplete ({len(lost)} files missing, first {lost[0].relative_to(path)})" if lost else f"here ({path})"
 
 
@@ -163,11 +208,12 @@ def missing_error(where: str, missing: Mapping[str, Repository]) -> UserError:
     listed = "; ".join(f"{wanted.what}: {wanted.about()}" for wanted in missing.values())
     total = sum(wanted.size_bytes for wanted in missing.values()) / GB
     commands = " && ".join(wanted.command(models) for wanted in missing.values())
-    settings = " ".join(f"--set weights.{part}=DIR" for part in missing)
+    settings = " ".join(f"--set weights.{part}=DIR" for part in missing if part not in JUDGES)
+    pointed = f" (or point to them: {settings})" if settings else ""
     return UserError(
-        f"weights are not on this machine: {listed}; {total:.0f} GB in all",
+        f"weights are not on this machine: {listed}" + (f"; {total:.0f} GB in all" if len(missing) > 1 else ""),
         where=where,
-        hint=f"read the licences, then run: {commands} && export {ENVIRONMENT}={models} (or point to them: {settings})",
+        hint=f"read the licences, then run: {commands} && export {ENVIRONMENT}={models}{pointed}",
     )
 
 

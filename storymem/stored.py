@@ -47,7 +47,7 @@ class Stored:
     def parts(self) -> Iterator[State]:
         """The tensors, a file at a time, each from the file that the index names."""
         for path in sorted(set(self.files.values())):
-            yield {name: value for name, value in _read(path)[0].items() if self.files[name] == path}
+            yield {name: value for name, value in _read(path)[0].items() if self.files.get(name) == path}
 
     def state(self) -> State:
         """All tensors at once, for small things."""

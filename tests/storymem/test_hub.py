@@ -208,7 +208,11 @@ def test_fetch_downloads_what_is_missing_once_the_licences_are_accepted(
 
     def download(hub_id: str, folder: Path, **_: object) -> None:
         asked.append(hub_id)
-        shutil.copytree(downloads / "StoryMem", folder)
+        if hub_id == hub.LORA.hub_id:
+            shutil.copytree(downloads / "StoryMem", folder)
+        for name in next(wanted.files for wanted in hub.PARTS.values() if wanted.hub_id == hub_id):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
 
     root = tmp_path / "models"
     root.mkdir()
@@ -220,7 +224,7 @@ def test_fetch_downloads_what_is_missing_once_the_licences_are_accepted(
             main(["fetch", "wan2.2-a14b", "--into", str(root), "--yes", "--json"])
         assert ended.value.code == 0
         assert json.loads(capsys.readouterr().out)["ready"] is True
-    assert asked == ["Kevin-thu/StoryMem"]
+    assert asked == ["Kevin-thu/StoryMem", "openai/clip-vit-base-patch32", "MizzenAI/HPSv3", "Qwen/Qwen2-VL-7B-Instruct"]
     with pytest.raises(SystemExit) as ended:
         main(["fetch", "world"])
     assert ended.value.code == 2
