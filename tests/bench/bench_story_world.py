@@ -1,7 +1,7 @@
 """Does memory work on Story World? Methods, seeds and ablations on the suite `world`, measured and laid side by side.
 
     python tests/bench/bench_story_world.py --runs runs/study                    four methods, seeds 0 1 2
-    python tests/bench/bench_story_world.py --runs runs/study --ablate           StoryMem's switches, seed 0
+    python tests/bench/bench_story_world.py --runs runs/study --ablate           StoryMem's switches and ranks, seed 0
     python tests/bench/bench_story_world.py --runs runs/study --markdown docs/story-world-tables.md
 
 Runs are kept and continued: the same command makes only what is missing. `--only-read` makes nothing. Intervals are 95%, by
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from lora_ranks import write_cut
 from scipy import stats as scipy_stats
 
 from stbench.errors import UserError
@@ -27,6 +28,7 @@ from stbench.stats import cluster_interval
 from stbench.store import RunFolder
 from stbench.story import Story
 
+MODEL = Path(__file__).parents[2] / "storymem" / "models" / "world"
 METHODS = ("world-truth", "storymem", "wan-i2v-chain", "wan-t2v")
 SEEDLESS = ("world-truth",)  # rendered: every seed gives the same film
 ABLATIONS = (  # name → options
@@ -41,6 +43,7 @@ ABLATIONS = (  # name → options
     ("S = 10", ("positions.stride=10",)),
     ("release-2025-12", ("variant=release-2025-12",)),
 )
+RANKS = (4, 16, 32)  # the adapter cut to these, see lora_ranks.py
 KEPT = ("truth_colour_kept", "truth_accessory_kept")
 PROMPT = ("truth_place", "truth_species", "truth_action", "truth_size")
 CONSISTENCY = ("cross_shot_consistency", "cross_shot_consistency_top10", "cross_shot_appearance", "entity_consistency")
@@ -92,12 +95,15 @@ class Table:
         return self.title + "\n" + "\n".join("  " + line.rstrip() for line in body) + "\n"
 
 
-def film(method: str, seed: int, out: Path, options: Sequence[str], *, limit: int | None, make: bool) -> RunFolder | None:
+def film(
+    method: str, seed: int, out: Path, options: Sequence[str], *, limit: int | None, make: bool, model: Path | None = None
+) -> RunFolder | None:
     """Make or continue one run and open it; None where it is not there and nothing is to be made."""
     if make:
         command = [sys.executable, "-W", "ignore", "-m", "stbench.cli", "run", "--method", method, "--suite", "world", "--seed", str(seed)]
         command += ["--out", str(out), *(word for option in options for word in ("--set", option))]
         command += ["--limit", str(limit)] if limit else []
+        command += ["--model", str(model)] if model else []
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode not in (0, 3):
             sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
@@ -240,6 +246,18 @@ def collect(root: Path, methods: Sequence[str], seeds: Sequence[int], *, limit: 
     return found
 
 
+def ablations(root: Path, seed: int, *, limit: int | None, make: bool) -> Table:
+    """StoryMem with one switch moved at a time, and with its adapter cut to lower ranks."""
+    runs = {"storymem": film("storymem", seed, root / f"storymem-{seed}", (), limit=limit, make=make)}
+    for name, sets in ABLATIONS:
+        out = root / f"storymem-{'-'.join(sets).replace('=', '_')}-{seed}"
+        runs[name] = film("storymem", seed, out, sets, limit=limit, make=make)
+    for rank in RANKS:
+        model = write_cut(MODEL, rank, root / "models" / f"rank-{rank}") if make else None
+        runs[f"rank cut to {rank}"] = film("storymem", seed, root / f"storymem-rank-{rank}-{seed}", (), limit=limit, make=make, model=model)
+    return main_table([Films(name=name, runs=(run,)) for name, run in runs.items() if run is not None])
+
+
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -247,19 +265,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--limit", type=int, help="only the first N stories")
-    parser.add_argument("--ablate", action="store_true", help="also StoryMem's switches, with the first seed")
+    parser.add_argument("--ablate", action="store_true", help="also StoryMem's switches and ranks, with the first seed")
     parser.add_argument("--only-read", action="store_true", help="make nothing")
     parser.add_argument("--markdown", type=Path, help="also write the tables to this file")
     options = parser.parse_args()
     make = not options.only_read
     found = tables(collect(options.runs, options.methods, options.seeds, limit=options.limit, make=make))
     if options.ablate:
-        seed = options.seeds[0]
-        runs = {"storymem": film("storymem", seed, options.runs / f"storymem-{seed}", (), limit=options.limit, make=make)}
-        for name, sets in ABLATIONS:
-            out = options.runs / f"storymem-{'-'.join(sets).replace('=', '_')}-{seed}"
-            runs[name] = film("storymem", seed, out, sets, limit=options.limit, make=make)
-        found.append(main_table([Films(name=name, runs=(run,)) for name, run in runs.items() if run is not None]))
+        found.append(ablations(options.runs, options.seeds[0], limit=options.limit, make=make))
     print("\n".join(table.text() for table in found))
     if options.markdown:
         options.markdown.write_text("\n".join(table.markdown() for table in found))
