@@ -152,7 +152,8 @@ class Generator:
             given, shape = self._condition(take, from_text)
         known = 0 if take.known is None else len(take.known)
         experts = self._load(from_text, adapter=memory_count > 0 or (not from_text and self.profile.i2v_uses_lora), watch=watch)
-        with watch.time("denoise", steps=take.sampling.steps, memory=memory_count, known=known, size=list(take.size or self.size)):
+        noted = {"memory": memory_count, "known": known, "size": list(take.size or self.size), "guidance": list(take.sampling.guidance)}
+        with watch.time("denoise", steps=take.sampling.steps, **noted):
             latents = denoise(
                 experts,
                 draw_noise(shape, take.seed).to(self.device),

@@ -8,8 +8,8 @@ from typing import Any
 
 from stbench.methods import MethodCard, ShotRequest, ShotResult
 from stbench.story import Story
-from storymem.counting import Counter
 from storymem.cards import card_of
+from storymem.counting import Counter
 from storymem.generator import Generator, Take
 from storymem.images import read_image
 from storymem.options import SamplingOptions, parse

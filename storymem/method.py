@@ -22,8 +22,8 @@ from stbench.methods import MethodCard, ShotRequest, ShotResult
 from stbench.story import Story
 from stbench.timing import Stopwatch
 from storymem import condition, keyframes, memory
-from storymem.counting import Counter
 from storymem.cards import card_of
+from storymem.counting import Counter
 from storymem.generator import Generator, Take
 from storymem.images import read_image
 from storymem.options import MOTION_FRAMES, MemoryOptions, parse
