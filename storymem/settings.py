@@ -53,6 +53,7 @@ class Profile(BaseModel):
     dtype: Dtype = "float32"  # of the transformers
     dtype_text: Dtype | None = None  # of the text encoder; None: the same
     dtype_vae: Dtype = "float32"
+    threads: int | None = Field(default=None, gt=0)  # of the CPU, whatever it has: other numbers round otherwise; None: torch's own
     # memory
     memory_size: int = Field(default=10, ge=0)
     memory_sink: int = Field(default=3, ge=0)

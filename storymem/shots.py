@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from stbench.methods import ShotRequest, ShotResult
 from stbench.story import Story
 from storymem import parallel, text
@@ -47,11 +49,23 @@ def loaded(model: Model, device: str, options: SamplingOptions) -> Iterator[Gene
     here = parallel.join(device)
     if here.size > 1:
         parallel.tell(options)
-    generator = Generator(model, here.device(device), options.running())
+    with on_threads(model.profile.threads):
+        generator = Generator(model, here.device(device), options.running())
+        try:
+            yield generator
+        finally:
+            generator.dismiss()
+
+
+@contextmanager
+def on_threads(number: int | None) -> Iterator[None]:
+    """Compute with so many threads of the CPU, and with as many as before afterwards; None changes nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
     try:
-        yield generator
+        yield
     finally:
-        generator.dismiss()
+        torch.set_num_threads(before)
 
 
 def serve(model: Model, device: str, options: SamplingOptions) -> bool:
@@ -68,6 +82,7 @@ def base_identity(method: str, version: int, model: Model, *, memory: bool) -> d
     parts = model.weight_parts(memory=memory)
     digests = [folder_digest(folder, names) for folder, names in parts.items()]
     drop = {"m2v", "t2v", "lora", "about", "licence", "prompt_encoder", "dtype", "dtype_text", "dtype_vae"}  # types are options
+    drop |= {"threads"} if model.profile.threads is None else set()
     return {
         "method": method,
         "version": version,

@@ -32,6 +32,7 @@ PROFILE: dict[str, Any] = {
     "boundary": None,
     "batch_guidance": True,
     "text_length": TEXT_LENGTH,
+    "threads": 1,
     "memory_size": 6,
     "memory_sink": 3,
     "keyframes_max": 1,

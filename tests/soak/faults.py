@@ -48,7 +48,7 @@ def all_faults() -> list[Fault]:
     renamed = [name for name in FILES if not name.endswith(("events.jsonl", "timing.jsonl"))]
     found += [Fault(kind=kind, place=f"rename {name}", codes=disk) for kind in ("EIO", "EROFS") for name in (*renamed, *VIDEOS)]
     found += [Fault(kind=kind, place=f"mkdir {name}", codes=disk) for kind in ("ENOSPC", "EROFS") for name in FOLDERS[1:]]
-    found += [Fault(kind="file size limit", place=f"{size} bytes", codes=disk) for size in (2000, 4000)]
+    found += [Fault(kind="file size limit", place=f"{size} bytes", codes=disk) for size in (1000, 2000)]  # the largest file has more
     found += [Fault(kind=kind, place="encode", codes=disk) for kind in ("ENOSPC", "EIO")]
     found += [Fault(kind=f"encoder dies of {name}", place="encode", codes=(-number,)) for name, number in DEADLY.items()]
     found += [
