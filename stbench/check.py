@@ -16,6 +16,7 @@ from stbench.finished import distrust
 from stbench.journal import read_journal
 from stbench.keys import story_keys
 from stbench.record import ShotRecord, as_input
+from stbench.repeat import in_words
 from stbench.scores import Score
 from stbench.seeds import shot_seed
 from stbench.store import RunFolder
@@ -141,6 +142,8 @@ class _Checker:
             self.broken("manifest", "suite", f"the stories have digest {found[:12]}, the manifest says {manifest.suite.digest[:12]}")
         if manifest.suite.stories > len(manifest.stories):
             self.result.remarks.append(f"the run has the first {len(manifest.stories)} of {manifest.suite.stories} stories of its suite")
+        if manifest.repeat:
+            self.result.remarks.append(in_words(manifest.repeat))
 
     def story(self, story: Story) -> list[ShotRecord]:
         """Rules of one story's shots; returns the finished ones."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stbench.files import TEMP_PREFIX
+from stbench.repeat import in_words
 from stbench.scores import Aggregate
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def _shot_lines(outcome: RunOutcome) -> list[str]:
     lines = [f"shots: {outcome.made} made, {outcome.reused} reused   {outcome.done}/{outcome.expected} finished"]
     if outcome.failed or outcome.skipped:
         lines.append(f"       {outcome.failed} failed, {outcome.skipped} missing or skipped; why: {outcome.folder.events_path}")
+    if outcome.folder.manifest.repeat:
+        lines.append(f"       {in_words(outcome.folder.manifest.repeat)}")
     return lines
 
 
@@ -116,6 +119,7 @@ def _neighbours(path: Path) -> list[Path]:
 
 def as_json(outcome: RunOutcome) -> dict[str, Any]:
     """The one JSON object on stdout."""
+    repeat = outcome.folder.manifest.repeat
     return {
         "verdict": outcome.verdict,
         "run": str(outcome.folder.path),
@@ -127,6 +131,7 @@ def as_json(outcome: RunOutcome) -> dict[str, Any]:
             "failed": outcome.failed,
             "skipped": outcome.skipped,
         },
+        "repeat": repeat.model_dump() if repeat else None,
         "scores": [line.to_json() for line in outcome.aggregates],
         "paths": json_paths(outcome.paths),
         "next": next_command(outcome),

@@ -58,7 +58,7 @@ def finished(config: RunConfig, out: Path) -> RunOutcome | None:
 
     try:
         stamp = read_small_json(out / FILE)
-        if not config.score or stamp["mark"] != _mark(config):
+        if not config.score or config.repeat > 1 or stamp["mark"] != _mark(config):  # whether a repetition is due, the run itself decides
             return None
         folder = RunFolder.open(out)
         paths = {name: _absolute(value, out) for name, value in stamp["paths"].items()}
