@@ -44,6 +44,7 @@ RunArgument = Annotated[Path, typer.Argument(help="A run folder.", show_default=
         "stbench run --method storymem --set memory.size=0 --seed 7",
         "stbench run --method storymem --reference hero.png --reference house.png",
         "stbench run --method storymem --suite world --json > result.json",
+        "stbench run --method storymem --suite st-bench --gpus 0,1,2,3",
     )
 )
 def run(
@@ -58,6 +59,8 @@ def run(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N stories.", show_default=False)] = None,
     device: DeviceOption = "auto",
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes that film stories at the same time.")] = 1,
+    gpus: Annotated[str | None, typer.Option(metavar="0,1,…", help="One such process on each of these GPUs.", show_default=False)] = None,
     protocol: Annotated[str, typer.Option(help="Protocol to score under; see `stbench list protocols`.")] = "world",
     retries: Annotated[int, typer.Option(min=0, max=20, help="How often a failed shot is tried again.")] = 1,
     on_error: Annotated[
@@ -69,7 +72,7 @@ def run(
     json: JsonFlag = False,
 ) -> None:
     """Film the stories of a suite with a method, score them, and report. The same command continues."""
-    from stbench.config import RunConfig, check_device, check_policy, parse_options
+    from stbench.config import RunConfig, check_device, check_policy, parse_gpus, parse_options
     from stbench.runner import run as run_it
 
     config = RunConfig(
@@ -83,6 +86,8 @@ def run(
         out=out,
         limit=limit,
         device=check_device(device),
+        workers=workers,
+        gpus=parse_gpus(gpus, workers=workers, device=device),
         score=score,
         retries=retries,
         on_error=check_policy(on_error),

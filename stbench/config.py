@@ -39,15 +39,22 @@ class RunConfig:
     score: bool = field(default=True, metadata=RUNTIME)
     retries: int = field(default=1, metadata=RUNTIME)  # of a failed shot; each attempt is recorded
     on_error: str = field(default=DEFAULT_POLICY, metadata=RUNTIME)  # a shot made without an earlier one says so in its record
+    workers: int = field(default=1, metadata=RUNTIME)  # processes that film stories at the same time
+    gpus: tuple[str, ...] = field(default=(), metadata=RUNTIME)  # one process on each of them
     repeat: int = field(default=1, metadata=RUNTIME)  # film every shot so often in all, and measure the spread
     verify: bool = field(default=False, metadata=RUNTIME)  # a spread fails the command
     json: bool = field(default=False, metadata=RUNTIME)
+
+    @property
+    def alone(self) -> bool:
+        """One process does everything."""
+        return self.workers == 1 and not self.gpus
 
     def command(self) -> str:
         """The command line that asks for this run, ready to paste."""
         words = ["stbench", "run", "--method", self.method]
         defaults = {f.name: f.default for f in fields(self)}
-        for name in ("suite", "model", "seed", "protocol", "out", "limit", "retries", "on_error", "repeat"):
+        for name in ("suite", "model", "seed", "protocol", "out", "limit", "retries", "on_error", "workers", "repeat"):
             value = getattr(self, name)
             if value != defaults[name]:
                 words += [f"--{name.replace('_', '-')}", str(value)]
@@ -55,6 +62,7 @@ class RunConfig:
             words += ["--set", f"{key}={value}"]
         for name in self.references:
             words += ["--reference", name]
+        words += ["--gpus", ",".join(self.gpus)] if self.gpus else []
         words += ["--device", self.device] if self.device != "auto" else []
         words += ["--no-score"] if not self.score else []
         words += ["--verify"] if self.verify else []
@@ -98,6 +106,24 @@ def check_policy(policy: str) -> str:
     if policy in POLICIES:
         return policy
     raise UserError(f"found {policy!r}", where="--on-error", expected=" or ".join(POLICIES))
+
+
+def parse_gpus(text: str | None, *, workers: int, device: str) -> tuple[str, ...]:
+    """`--gpus 0,2` → the numbers, as text; a `UserError` for what is no list of different GPUs, or contradicts other flags.
+
+    Example:
+        >>> parse_gpus("0, 2", workers=1, device="auto"), parse_gpus(None, workers=4, device="cpu")
+        (('0', '2'), ())
+    """
+    if text is None:
+        return ()
+    gpus = tuple(part.strip() for part in text.split(","))
+    if not all(re.fullmatch(r"\d{1,3}", gpu) for gpu in gpus) or len(set(gpus)) < len(gpus):
+        raise UserError(f"found {text!r}", where="--gpus", expected="different numbers, such as 0,1,2,3")
+    if workers > 1 or device not in ("auto", "cuda"):
+        clash = f"--workers {workers}" if workers > 1 else f"--device {device}"
+        raise UserError(f"{clash} is given too", where="--gpus", expected="one of the two: there is one worker on each GPU")
+    return gpus
 
 
 def check_device(device: str) -> str:

@@ -43,6 +43,7 @@ class Display:
         self._expected = self._done = self._made = 0
         self._made_s = 0.0
         self._stage = ""
+        self.lanes = 1  # how many shots are made at a time
 
     def __enter__(self) -> Display:
         return self
@@ -93,7 +94,7 @@ class Display:
         text = f"{self._done}/{self._expected} shots"
         if self._made:
             each_s = self._made_s / self._made
-            text += f"   {each_s:.1f} s/shot   ETA {duration(each_s * max(self._expected - self._done, 0))}"
+            text += f"   {each_s:.1f} s/shot   ETA {duration(each_s * max(self._expected - self._done, 0) / self.lanes)}"
         return text
 
     def failure(self, story: Story, shot: Shot, *, attempt: int, attempts: int, reason: str) -> None:

@@ -9,10 +9,10 @@ import gc
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
-from threading import Event
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from stbench.errors import InvalidRunError, UserError
@@ -80,9 +80,24 @@ class LazyMaker:
         return self._maker
 
 
+class Halt:
+    """Set once, with the reason, by the policy "stop" or an interruption: from then on nothing new is made."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+
+    def set(self, reason: str) -> None:
+        """Stop; the first reason stays."""
+        self.reason = self.reason or reason
+
+
+def _anybody(story: str) -> None:
+    """One process films, so every story is its own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Studio:
-    """What filming needs, the same for all stories of a run."""
+    """What filming needs, the same for all stories that one process films."""
 
     folder: RunFolder
     maker: LazyMaker
@@ -92,7 +107,20 @@ class Studio:
     device: str
     attempts: int = 2  # per shot, the first one included
     on_error: str = "skip-story"  # one of `stbench.config.POLICIES`
-    halt: Event = field(default_factory=Event)  # set by the policy "stop": from then on nothing new is made
+    halt: Halt = field(default_factory=Halt)
+    shared: bool = False  # other processes film other stories of this run, so scores and manifest are not this one's to change
+    ensure: Callable[[str], None] = _anybody  # raises if the story is no longer this process's to publish
+
+    @cached_property
+    def journalled(self) -> set[str]:
+        """Keys of the shots that the journal knew; one whose line was damaged is noted anew when it is used again."""
+        events = read_journal(self.folder.events_path).events
+        return {str(event.get("key")) for event in events if event.get("event") in ("shot_started", "shot_found")}
+
+    @cached_property
+    def verified(self) -> Verified:
+        """Which files need not be hashed again."""
+        return Verified(self.folder.path)
 
 
 def film_story(studio: Studio, story: Story) -> StoryOutcome:
@@ -100,39 +128,33 @@ def film_story(studio: Studio, story: Story) -> StoryOutcome:
     made = reused = failed = 0
     skipped: list[str] = []
     records: list[ShotRecord] = []
-    known = _journalled(studio.folder)
-    for shot, (key, record) in zip(story.shots, reusable(studio.folder, story, studio.journal), strict=True):
+    shots = reusable(studio.folder, story, studio.journal, verified=studio.verified)
+    for shot, (key, record) in zip(story.shots, shots, strict=True):
         if record is None:
-            if studio.halt.is_set() or (failed and studio.on_error != "continue-story"):
+            if studio.halt.reason or (failed and studio.on_error != "continue-story"):
                 skipped.append(shot.id)
                 continue
             studio.display.shot_started(story, shot)
-            if made == 0:
+            if made == 0 and not studio.shared:
                 studio.folder.forget(story.id)
             record = _make(studio, story, shot, key, records)
             if record is None:
                 failed += 1
                 if studio.on_error == "stop":
-                    studio.halt.set()
+                    studio.halt.set("a shot of another story failed, and the policy is to stop")
                 continue
             made += 1
             studio.display.shot_done(story, shot, seconds=record.seconds, reused=False)
         else:
             reused += 1
-            if key not in known:
+            if key not in studio.journalled:
                 studio.journal.add("shot_found", story=story.id, shot=shot.id, key=key)
             studio.display.shot_done(story, shot, seconds=record.seconds, reused=True)
         records.append(record)
     if skipped:
-        reason = "an earlier shot of the story failed" if failed else "a shot of another story failed, and the policy is to stop"
+        reason = "an earlier shot of the story failed" if failed else studio.halt.reason
         studio.journal.add("shots_skipped", story=story.id, shots=skipped, reason=reason)
     return StoryOutcome(story=story.id, made=made, reused=reused, failed=failed, skipped=len(skipped))
-
-
-def _journalled(folder: RunFolder) -> set[str]:
-    """Keys of the shots that the journal knows; one whose line was damaged is noted anew when it is used again."""
-    events = read_journal(folder.events_path).events
-    return {str(event.get("key")) for event in events if event.get("event") in ("shot_started", "shot_found")}
 
 
 def reusable(
@@ -215,6 +237,7 @@ def _attempt(studio: Studio, request: ShotRequest, key: str, records: list[ShotR
     with Watch(studio.device) as watch:
         result = maker.shot(request)
     check_result(result)
+    studio.ensure(story.id)
     publishing = Stopwatch()
     with publishing.time(VIDEO_ENCODE):
         record = publish_shot(

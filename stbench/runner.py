@@ -17,6 +17,7 @@ from stbench.claim import claim, locked
 from stbench.config import RunConfig, default_out, resolve_device
 from stbench.errors import InvalidRunError, UserError
 from stbench.executors.local import film_stories
+from stbench.executors.together import film_together
 from stbench.files import remove_temporaries
 from stbench.filming import LazyMaker, StoryOutcome, Studio, film_story, reusable
 from stbench.films import write_film
@@ -100,6 +101,8 @@ def prepare(config: RunConfig) -> tuple[Method, Suite, Manifest, Path]:
     identity = dict(method.identity())
     canonical_json(identity)
     device = resolve_device(config.device)
+    for gpu in config.gpus:
+        resolve_device(f"cuda:{gpu}")
     manifest = Manifest(
         status="started",
         name="",
@@ -198,9 +201,9 @@ def _film(
     for place in (folder.path, folder.path / "films"):
         remove_temporaries(place)
     verified = Verified(folder.path)
-    waiting = sum(record is not None for story in folder.stories for _, record in reusable(folder, story, verified=verified))
+    left = {story.id: sum(record is None for _, record in reusable(folder, story, verified=verified)) for story in folder.stories}
     verified.save()
-    display.header(manifest, reused=waiting)
+    display.header(manifest, reused=manifest.counts.expected - sum(left.values()))
     notes = _story_notes(method, folder)
     display.notes(notes)
     with (
@@ -223,8 +226,10 @@ def _film(
             on_error=config.on_error,
         )
         outcomes: list[StoryOutcome] = []
+        alone = config.alone or not any(left.values())
+        filming = film_stories(folder.stories, lambda story: film_story(studio, story)) if alone else film_together(studio, config, left)
         try:
-            for outcome in film_stories(folder.stories, lambda story: film_story(studio, story)):
+            for outcome in filming:
                 display.story_done(outcome)
                 outcomes.append(outcome)
         except KeyboardInterrupt:

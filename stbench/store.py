@@ -217,13 +217,14 @@ class RunFolder:
             names.add(row.unit_id)
         self._write_scores([row for row in self.scores() if row.protocol != protocol] + rows)
 
-    def forget(self, story: str) -> None:
-        """Forget what no longer holds when a shot of a story is made: its scores, and the measured spread of the run."""
+    def forget(self, *stories: str) -> None:
+        """Forget what no longer holds when shots of these stories are made: their scores, and the measured spread of the run."""
         if self.manifest.repeat is not None:
             self.manifest = self.manifest.model_copy(update={"repeat": None})
             self.manifest.save(self.path)
         rows = self.scores()
-        kept = [row for row in rows if row.story != story]
+        gone = set(stories)
+        kept = [row for row in rows if row.story not in gone]
         if len(kept) < len(rows):
             self._write_scores(kept)
 

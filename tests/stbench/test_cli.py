@@ -154,6 +154,7 @@ def test_the_command_line_has_exactly_these_flags():
     assert flags == {
         "run": [
             "--device",
+            "--gpus",
             "--json",
             "--limit",
             "--method",
@@ -169,6 +170,7 @@ def test_the_command_line_has_exactly_these_flags():
             "--set",
             "--suite",
             "--verify",
+            "--workers",
         ],
         "score": [
             "--detect-cuts",

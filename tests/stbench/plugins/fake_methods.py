@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import threading
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -56,6 +59,7 @@ class FakeShots:
     def shot(self, request):
         here = f"{request.story.id} {request.shot.id}"
         MADE.append(here)
+        note(here)
         assert request.story.shots[-1] == request.shot, "a method must not see later shots"
         if os.environ.get("FAKE_KILL") == here:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -63,6 +67,10 @@ class FakeShots:
             raise KeyboardInterrupt
         if os.environ.get("FAKE_FAIL") == here or (os.environ.get("FAKE_FAIL_ONCE") == here and MADE.count(here) == 1):
             raise RuntimeError("CUDA out of memory\nsecond line")
+        if (once := os.environ.get("FAKE_ONCE")) and once.endswith(here):
+            what, marker, _ = once.split(" ", 2)
+            strike(what, marker)
+        time.sleep(float(os.environ.get("FAKE_SLEEP", "0")))
         frames = stripes(request)
         if os.environ.get("FAKE_BAD", "").startswith(here):
             frames = spoil(frames, os.environ["FAKE_BAD"].split()[-1])
@@ -74,6 +82,24 @@ class FakeShots:
             spans=(Span(stage="denoise", seconds=0.25),),
             notes={"memory": len(request.finished)},
         )
+
+
+def strike(what: str, marker: str) -> None:
+    """The first time that anybody gets here: kill this worker or its driver, or press Ctrl-C there."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+        if what == "worker":
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getppid(), {"driver": signal.SIGKILL, "ctrl-c": signal.SIGINT}[what])
+        if what == "driver":
+            threading.Event().wait()  # the shot is never finished: without its driver the worker ends
+
+
+def note(here: str) -> None:
+    """In the file FAKE_LOG, one line for each shot that was asked for, whichever process was asked."""
+    if os.environ.get("FAKE_LOG"):
+        with open(os.environ["FAKE_LOG"], "a") as log:  # noqa: PTH123 (opened to append: short lines of several processes do not mix)
+            log.write(f"{here} {os.getpid()}\n")
 
 
 def stripes(request) -> np.ndarray:
