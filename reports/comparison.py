@@ -192,16 +192,21 @@ def _rows(base: Arm, new: Arm) -> list[Row]:
 
 
 def _paired_row(base: Arm, new: Arm, like: Score) -> Row:
+    change, lost, gained = change_between(base, new, like.metric, like.protocol)
+    return _row(new, like, change, lost=lost, gained=gained)
+
+
+def change_between(base: Arm, new: Arm, metric: str, protocol: str) -> tuple[PairedChange, int, int]:
+    """The paired change of one metric; values of the base that are missing in `new`, and the other way round (0, 0 if not comparable)."""
     stories, seeds = shared_stories(base, new), shared_seeds(base, new)
-    before = _scored(base.rows(like.metric, like.protocol, stories, seeds))
-    after = _scored(new.rows(like.metric, like.protocol, stories, seeds))
+    before, after = (_scored(arm.rows(metric, protocol, stories, seeds)) for arm in (base, new))
     lost, gained = len(before.keys() - after.keys()), len(after.keys() - before.keys())
     if reason := why_not_comparable(before, after):
-        return _row(new, like, not_compared(reason, n_unpaired=lost + gained))
+        return not_compared(reason, n_unpaired=lost + gained), 0, 0
     if not before.keys() & after.keys():
-        return _row(new, like, not_compared(NOTHING_SHARED, n_unpaired=lost + gained), lost=lost, gained=gained)
+        return not_compared(NOTHING_SHARED, n_unpaired=lost + gained), lost, gained
     values = [{unit: row.value for unit, row in rows.items() if row.value is not None} for rows in (before, after)]
-    return _row(new, like, paired_values(*values), lost=lost, gained=gained)
+    return paired_values(*values), lost, gained
 
 
 def _scored(rows: dict[Unit, Score]) -> dict[Unit, Score]:

@@ -26,15 +26,15 @@ def table_page(runs: Sequence[RunScores], comparison: Comparison | None, extras:
         _section("Metrics", metric_table(table), "Mean (95% interval, stories resampled), and n scored of n expected."),
     ]
     if comparison:
-        parts.append(_section(f"Change against {_escape(comparison.base.title)}", paired_table(comparison), paired_note(comparison)))
+        parts.append(_section(f"Change against {escape_cell(comparison.base.title)}", paired_table(comparison), paired_note(comparison)))
     for extra in extras:
         tables = [
-            f"**{_escape(caption)}**\n\n{_table(heads, [[_escape(c) for c in row] for row in rows])}"
+            f"**{escape_cell(caption)}**\n\n{pipe_table(heads, [[escape_cell(c) for c in row] for row in rows])}"
             for caption, heads, rows in extra.tables
         ]
-        parts.append(_section(_escape(extra.title), "\n\n".join(tables), _escape(extra.note)))
+        parts.append(_section(escape_cell(extra.title), "\n\n".join(tables), escape_cell(extra.note)))
     parts.append(_section("Not scored", _reasons_table(runs), ""))
-    parts.append(_section("Not comparable", "\n".join(f"- {_escape(line)}" for line in comparability_notes(runs)), ""))
+    parts.append(_section("Not comparable", "\n".join(f"- {escape_cell(line)}" for line in comparability_notes(runs)), ""))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -45,12 +45,12 @@ def methods_table(table: PaperTable) -> str:
     heads = [f"`{column.metric}`{ARROWS[column.higher_is_better]}" for column in table.columns]
     rows = []
     for row in table.rows:
-        name = _escape(row.name) + ("" if row.kind == MEASURED else f" ({row.kind})")
+        name = escape_cell(row.name) + ("" if row.kind == MEASURED else f" ({row.kind})")
         rows.append([name, *(_cell(cell) for cell in row.cells)])
-    text = _table(["method", *heads], rows)
+    text = pipe_table(["method", *heads], rows)
     short = any(not cell.complete for row in table.rows for cell in row.cells)
     notes = ["\\* not everything that was expected could be scored; see below."] if short else []
-    notes += [f"Published: {_escape(source)}." for source in dict.fromkeys(row.source for row in table.rows if row.source)]
+    notes += [f"Published: {escape_cell(source)}." for source in dict.fromkeys(row.source for row in table.rows if row.source)]
     return "\n\n".join([text, *notes])
 
 
@@ -68,8 +68,8 @@ def metric_table(table: PaperTable) -> str:
         rows.append(row)
     heads = ["metric", "unit"]
     for method in methods:
-        heads += [_escape(method.name), "n"]
-    return _table(heads, rows)
+        heads += [escape_cell(method.name), "n"]
+    return pipe_table(heads, rows)
 
 
 def _cell(cell: PaperCell, *, star: bool = True) -> str:
@@ -81,9 +81,9 @@ def _runs_table(runs: Sequence[RunScores]) -> str:
     rows = []
     for run in runs:
         m = run.run.manifest
-        suite = f"{_escape(m.suite.name)} {_escape(m.suite.version)}"
-        rows.append([_escape(run.title), _escape(m.name), _escape(m.model) or "–", suite, str(m.seed), m.device, run.status])
-    return _table(["method", "run", "model", "suite", "seed", "device", "verdict"], rows)
+        suite = f"{escape_cell(m.suite.name)} {escape_cell(m.suite.version)}"
+        rows.append([escape_cell(run.title), escape_cell(m.name), escape_cell(m.model) or "–", suite, str(m.seed), m.device, run.status])
+    return pipe_table(["method", "run", "model", "suite", "seed", "device", "verdict"], rows)
 
 
 def paired_table(comparison: Comparison) -> str:
@@ -91,42 +91,43 @@ def paired_table(comparison: Comparison) -> str:
     rows = []
     for row in comparison.rows:
         c = row.change
-        cells = [_escape(row.arm), f"`{row.metric}`", f"`{row.mark}`" if row.mark else ""]
+        cells = [escape_cell(row.arm), f"`{row.metric}`", f"`{row.mark}`" if row.mark else ""]
         if c.reason is not None:
-            rows.append([*cells, "–", _escape(short_digests(c.reason)), "–", "–", "–", "0"])
+            rows.append([*cells, "–", escape_cell(short_digests(c.reason)), "–", "–", "–", "0"])
             continue
         size, span = value_text(c.mean, row.unit, signed=True), interval_text(c.low, c.high, row.unit, signed=True)
         effect = "–" if c.effect is None else f"{c.effect:+.2f}"
         rows.append([*cells, size, span, p_text(row.p_holm), effect, "/".join(str(n) for n in row.win_tie_loss), str(c.n)])
-    return _table(["method", "metric", "", "change", "95% interval", "p", "g", "W/T/L", "pairs"], rows) if rows else ""
+    return pipe_table(["method", "metric", "", "change", "95% interval", "p", "g", "W/T/L", "pairs"], rows) if rows else ""
 
 
 def paired_note(comparison: Comparison) -> str:
     """What the columns are, the legend of the marks, and what a reader must know first."""
     legend = ", ".join(f"`{sign}` {meaning}" for sign, meaning in LEGEND)
-    return "\n".join([f"{PAIRED_NOTE} Marks: {legend}.", *(f"\n- {_escape(line)}" for line in comparison.flags)])
+    return "\n".join([f"{PAIRED_NOTE} Marks: {legend}.", *(f"\n- {escape_cell(line)}" for line in comparison.flags)])
 
 
 def _reasons_table(runs: Sequence[RunScores]) -> str:
     rows = [
-        [_escape(run.title), f"`{line.metric}`", str(count), _escape(reason)]
+        [escape_cell(run.title), f"`{line.metric}`", str(count), escape_cell(reason)]
         for run in runs
         for line in run.lines
         for reason, count in line.reasons.items()
     ]
-    return _table(["method", "metric", "n", "reason"], rows) if rows else ""
+    return pipe_table(["method", "metric", "n", "reason"], rows) if rows else ""
 
 
 def _section(title: str, body: str, note: str) -> str:
     return "\n\n".join(part for part in (f"## {title}", body, note) if part) if body else ""
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def pipe_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; cells are taken as they are."""
     rule = "|" + "|".join("---" for _ in heads) + "|"
     return "\n".join(["| " + " | ".join(heads) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def _escape(text: str) -> str:
+def escape_cell(text: str) -> str:
     """Text of users inside a cell: one line, no markup."""
     text = " ".join(text.split())
     for char in "\\`*_[]<>|":

@@ -17,6 +17,7 @@ from stbench.commands import baseline as baseline_command
 from stbench.commands import compare as compare_command
 from stbench.commands import fetch as fetch_command
 from stbench.commands import gate as gate_command
+from stbench.commands import paper as paper_command
 from stbench.commands import protocol as protocol_command
 from stbench.commands import report as report_command
 from stbench.commands import score as score_command
@@ -134,6 +135,7 @@ def list_(
 
 
 compare_command.register(app)
+paper_command.register(app)
 baseline_command.register(app)
 gate_command.register(app)
 verify_command.register(app)

@@ -43,6 +43,9 @@ COMPARERS.add("scores", "reports.terminal:print_scores")
 STUDIES: Registry[Callable[..., Any]] = Registry("study")
 STUDIES.add("reports", "reports.study:write_study")
 
+PAPERS: Registry[Callable[..., Any]] = Registry("paper table")
+PAPERS.add("reports", "reports.paper_tables:write_paper_table")
+
 PROTOCOLS = "metrics.protocols"
 
 
