@@ -1,0 +1,104 @@
+"""Wan image-to-video: a shot from its first frame and its prompt. The second half of methods that draw keyframes first.
+
+Not a method by itself, since a script has no pictures: `stbench.baselines.keyframed` draws them and hands each over. Everything comes from
+the image-to-video base: its text encoder, tokenizer and VAE are those of the text-to-video base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import numpy as np
+
+from stbench.methods import ShotRequest, ShotResult
+from stbench.story import Story
+from storymem import hub
+from storymem.generator import Generator, Take
+from storymem.options import SamplingOptions, parse
+from storymem.parallel import release
+from storymem.profiles import WAN, Model, resolve
+from storymem.shots import Shots, base_identity, loaded, serve, word_notes
+
+VERSION = 1
+SHIFT = 5.0  # flow shift that Wan2.2 states for image-to-video; a profile's own is of shots with memory
+
+
+class WanI2V:
+    """Every shot from its own first frame and its prompt; no memory."""
+
+    name = "wan-i2v"
+
+    def __init__(self, model: Model, options: SamplingOptions):
+        self.model, self.options = model, options
+
+    @classmethod
+    def from_options(cls, *, model: str, options: Mapping[str, str]) -> WanI2V:
+        """Build from `--model` and `--set`; reads the profile, loads nothing."""
+        found = resolve(model, options, needs=("m2v",))
+        published = found.profile.m2v == WAN.m2v
+        return cls(found, parse(SamplingOptions, {"shift": str(SHIFT), **options} if published else options, found.profile))
+
+    @staticmethod
+    def missing(model: str, options: Mapping[str, str]) -> dict[str, hub.Repository]:
+        """Published weights that a named model needs and that are not on this machine, by part."""
+        lacking = model == WAN.name and "weights.m2v" not in options and hub.local(hub.M2V) is None
+        return {"m2v": hub.M2V} if lacking else {}
+
+    def identity(self) -> Mapping[str, Any]:
+        """Everything that changes pixels, but for the first frames."""
+        return {**base_identity(self.name, VERSION, self.model, memory=True), "options": self.options.resolved()}
+
+    def describe(self) -> str:
+        """Model, steps and licence, as the second half of a sentence."""
+        profile = self.model.profile
+        licence = WAN.licence.partition(",")[0] if profile.m2v == WAN.m2v else profile.licence  # StoryMem's adapters are not used
+        return f"{profile.name} from each first frame, {self.options.steps} steps; weights: {licence}"
+
+    def story_notes(self, story: Story) -> str | None:
+        """The share of the story's words that the model knows, where that is less than all."""
+        return word_notes(self.model, story)
+
+    @contextmanager
+    def open(self, device: str) -> Iterator[FromFirstFrame]:
+        """Load the model."""
+        with loaded(self.model, device, self.options) as generator:
+            yield FromFirstFrame(generator, self.options)
+
+    def serve(self, device: str) -> bool:
+        """Help rank 0 of the same torchrun command with one loaded model; False when it needs nobody any more."""
+        return serve(self.model, device, self.options)
+
+    @staticmethod
+    def release(device: str) -> None:
+        """Of rank 0: the others may go."""
+        release(device)
+
+
+class FromFirstFrame(Shots):
+    """The model, loaded."""
+
+    def __init__(self, generator: Generator, options: SamplingOptions):
+        super().__init__(generator)
+        self.options = options
+
+    def away(self) -> AbstractContextManager[None]:
+        """The device is free of this model's big parts while something else works on it."""
+        return self.generator.placer.away()
+
+    def animate(self, request: ShotRequest, first_frame: np.ndarray) -> ShotResult:
+        """A shot that begins with a picture (H', W', 3) uint8 of any size, cropped and resized to the size of the film."""
+        (clip, text_cut), notes = self.generator.retrying(lambda: self._animate(request, first_frame))
+        return ShotResult(
+            frames=clip.frames,
+            fps=self.generator.profile.fps,
+            spans=clip.spans,
+            notes={"mode": "i2v", "text_cut": text_cut, **notes},
+        )
+
+    def _animate(self, request: ShotRequest, first_frame: np.ndarray) -> Any:
+        self.generator.prepare_texts([shot.prompt for shot in request.story.shots])
+        sampling = self.options.sampling(self.generator.profile, from_text=False)
+        clip = self.generator.take(Take(prompt=request.shot.prompt, seed=request.seed, sampling=sampling, known=first_frame[None]))
+        return clip, self.generator.is_cut(request.shot.prompt)
