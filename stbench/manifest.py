@@ -125,6 +125,9 @@ class Manifest(Frozen):
         data = self.model_dump(mode="json")
         for name in ("description", "model", "options"):
             data[name] = redacted(data[name])
+        for story in data["stories"]:
+            for picture in story.get("references", ()):  # it counts by its bytes; where it lay is nobody's business
+                picture["path"] = redacted(picture["path"])
         write_json(folder / FILE, sealed({"schema": data.pop("schema_number"), **data}))
 
 

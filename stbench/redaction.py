@@ -1,7 +1,7 @@
 """Secrets, home folders and user names stay out of what is stored: manifests, journals and the command lines in them.
 
 A run folder is meant to be shared. What is hidden: values of environment variables whose names speak of secrets, tokens of
-well-known shapes, user names and passwords in URLs, the home folder (it becomes `~`) and the user's name in other paths.
+well-known shapes, user names and passwords in URLs, the home folder (it becomes `~`) and users' names in other paths.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ SHAPES = re.compile(
     r"|xox[abprs]-[A-Za-z0-9-]{10,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,}"
 )
 IN_URL = re.compile(r"(?<=://)[^/\s@:]+(:[^/\s@]*)?(?=@)")
+PART_ENDS = r"(?=[/\\\s\"':,;)]|$)"  # of a path
+NOBODY = ("root", "user", "ubuntu", "runner")  # login names that tell nothing, and are parts of many paths
 LEAST = 6  # a secret shorter than this would hide ordinary words
 
 
@@ -44,7 +46,9 @@ def _clean(text: str) -> str:
         text = text.replace(secret, HIDDEN)
     text = IN_URL.sub(HIDDEN, SHAPES.sub(HIDDEN, text))
     for folder in _homes():
-        text = re.sub(re.escape(folder) + r"(?=[/\\\s\"':,;)]|$)", "~", text)
+        text = re.sub(re.escape(folder) + PART_ENDS, "~", text)
+    for name in _users():
+        text = re.sub(r"(?<=[/\\])" + re.escape(name) + PART_ENDS, HIDDEN, text)
     return re.sub(r"(?<=/home/)[^/\s\"':]+|(?<=/Users/)[^/\s\"':]+|(?<=\\Users\\)[^\\\s\"':]+", HIDDEN, text)
 
 
@@ -62,3 +66,8 @@ def _homes() -> list[str]:
         if home and len(home) > 2:
             found += [home.rstrip("/\\"), str(Path(home).resolve())]
     return sorted({home for home in found if len(home) > 2}, key=len, reverse=True)
+
+
+def _users() -> set[str]:
+    """Login names of whoever runs this."""
+    return {name for variable in ("USER", "LOGNAME", "USERNAME") if (name := os.environ.get(variable)) and name not in NOBODY}

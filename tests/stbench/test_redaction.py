@@ -12,6 +12,7 @@ from stbench.redaction import HIDDEN, redacted
 @pytest.fixture
 def alice(monkeypatch):
     monkeypatch.setenv("HOME", "/home/alice")
+    monkeypatch.setenv("USER", "alice")
     monkeypatch.setenv("HF_TOKEN", "tok-8f3a77")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "yes-please")
@@ -25,6 +26,8 @@ def alice(monkeypatch):
         ("/home/bob/model", f"/home/{HIDDEN}/model"),
         ("/Users/carol/model", f"/Users/{HIDDEN}/model"),
         ("/home/alicent/x", f"/home/{HIDDEN}/x"),
+        ("/scratch/alice/run 7", f"/scratch/{HIDDEN}/run 7"),
+        ("/scratch/alice-in-wonderland.json by alice", "/scratch/alice-in-wonderland.json by alice"),
         ("401 for token tok-8f3a77", f"401 for token {HIDDEN}"),
         ("key=wJalrXUtnFEMI&x=1", f"key={HIDDEN}&x=1"),
         ("hf_" + "a" * 30, HIDDEN),
@@ -57,3 +60,17 @@ def test_no_secret_reaches_the_run_folder(film, run_words, tmp_path, alice, monk
     for secret in ("tok-8f3a77", "pw12345", str(tmp_path) + "/", "alice/"):
         assert secret not in stored
     assert "failed with [hidden]" in stored
+
+
+def test_where_a_reference_picture_lay_does_not_name_the_user(film, run_words, tmp_path, monkeypatch, fake):
+    from PIL import Image
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(fake.Fake, "takes_references", True, raising=False)
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "hero.png")
+    assert film(*run_words, "--reference", tmp_path / "hero.png").code == 0
+    text = (tmp_path / "run" / "manifest.json").read_text()
+    assert str(tmp_path) not in text
+    assert "~/hero.png" in text
+    assert film(*run_words, "--reference", tmp_path / "hero.png").code == 0, "the same command continues"
+    assert film("check", tmp_path / "run").code == 0
