@@ -18,6 +18,7 @@ from stbench.commands import compare as compare_command
 from stbench.commands import fetch as fetch_command
 from stbench.commands import gate as gate_command
 from stbench.commands import paper as paper_command
+from stbench.commands import profile as profile_command
 from stbench.commands import protocol as protocol_command
 from stbench.commands import report as report_command
 from stbench.commands import score as score_command
@@ -140,6 +141,7 @@ baseline_command.register(app)
 gate_command.register(app)
 verify_command.register(app)
 validate_metrics_command.register(app)
+profile_command.register(app)
 fetch_command.register(app)
 protocol_command.register(app)
 suite_command.register(app)

@@ -46,6 +46,12 @@ STUDIES.add("reports", "reports.study:write_study")
 PAPERS: Registry[Callable[..., Any]] = Registry("paper table")
 PAPERS.add("reports", "reports.paper_tables:write_paper_table")
 
+PROFILERS: Registry[Callable[..., Mapping[str, Path]]] = Registry("profiler")
+PROFILERS.add("reports", "reports.latency:write_profile")
+
+TRENDS: Registry[Callable[..., Path]] = Registry("trend")
+TRENDS.add("reports", "reports.trend_page:write_trend")
+
 PROTOCOLS = "metrics.protocols"
 
 

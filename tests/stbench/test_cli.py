@@ -188,6 +188,7 @@ def test_the_command_line_has_exactly_these_flags():
             "run",
         ],
         "fetch": ["--into", "--json", "--mode", "--part", "--yes", "model"],
+        "profile": ["--device", "--json", "--method", "--model", "--out", "--seed", "--set", "--shots", "--suite", "--trace", "run"],
         "protocol": ["--json", "name"],
         "validate-metrics": ["--device", "--json", "--metric", "--out", "--protocol", "--shots", "--stories", "--suite", "--videos"],
         "verify": ["--attention", "--device", "--dtype", "--json", "folder"],
