@@ -81,6 +81,16 @@ def _model(kind: str, config: str, dtype: str, layers: int, rank: int, targets: 
     return made
 
 
+@lru_cache(maxsize=2)
+def judge(config: str) -> Any:
+    """HPSv3 of a config's `key`, in the type that it is loaded in."""
+    from storymem.hpsv3 import empty_net
+
+    with torch.device("meta"):
+        net = empty_net(json.loads(config))
+    return net.to(torch.bfloat16).requires_grad_(False).eval()
+
+
 @lru_cache(maxsize=8)
 def latents_of(config: str, dtype: str) -> Latents:
     """The VAE of a config's `key`."""

@@ -12,6 +12,8 @@ Proved at tiny size against transformers' own forward pass; the published weight
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from storymem.clip_frames import search_size
 from storymem.stored import open_weights, read_json
 
 PIXELS = 256 * 28 * 28
+TOKENS = 1000  # about: 256 of the picture, the question
 REWARD = "<|Reward|>"
 _PICTURE = "<|image_pad|>"
 _TURN = (
@@ -46,7 +49,6 @@ class Hpsv3:
     """
 
     id = "hpsv3"
-    threshold = 3.0  # as published
 
     def __init__(self, net: RewardNet, tokenizer: Any, device: str):
         self.net, self._tokenizer, self._device = net, tokenizer, torch.device(device)
@@ -157,17 +159,21 @@ class RewardNet(torch.nn.Module):
         return self.rm_head(chosen.to(self.rm_head[0].weight.device))[0]
 
 
+def empty_net(config: Mapping[str, Any]) -> RewardNet:
+    """The network of a config, parameters on the meta device."""
+    from accelerate import init_empty_weights
+    from transformers import Qwen2VLConfig
+
+    with init_empty_weights(include_buffers=False):
+        return RewardNet(Qwen2VLConfig(**config))
+
+
 def load_net(weights: Path, config: Path, *, dtype: torch.dtype) -> RewardNet:
     """The network from its file, under the names of older and newer versions of transformers.
 
     Raises:
         UserError: Weights that are missing, left over or of another shape.
     """
-    from dataclasses import replace
-
-    from accelerate import init_empty_weights
-    from transformers import Qwen2VLConfig
-
     stored = open_weights(weights)
     shapes = {name: shape for name, shape in stored.shapes.items() if not name.startswith(_UNUSED)}
     stored = replace(stored, shapes=shapes, files={name: stored.files[name] for name in shapes})
@@ -175,10 +181,8 @@ def load_net(weights: Path, config: Path, *, dtype: torch.dtype) -> RewardNet:
     embeddings = next((name for name, own in names.items() if own == "language_model.embed_tokens.weight"), None)
     if embeddings is None:
         raise UserError("holds no embedding of words", where=stored.where, expected="the weights of HPSv3")
-    made = Qwen2VLConfig(**{key: value for key, value in read_json(config).items() if key != "architectures"})
-    made.get_text_config().vocab_size = shapes[embeddings][0]  # the reward token is one more than Qwen has
-    with init_empty_weights(include_buffers=False):
-        net = RewardNet(made)
+    rows = {"vocab_size": shapes[embeddings][0]}  # the reward token is one more than Qwen has
+    net = empty_net({key: value for key, value in read_json(config).items() if key != "architectures"} | rows)
     fill_from(net, stored, names, dtype=dtype)
     return net
 

@@ -172,6 +172,12 @@ def need(wanted: Repository) -> Path:
     return path
 
 
+def judges(*encoders: str) -> dict[str, Repository]:
+    """What these encoders and quality models need, and is not on this machine."""
+    parts = [part for name in encoders for part in OF_ENCODER.get(name, ())]
+    return {part: JUDGES[part] for part in parts if local(JUDGES[part]) is None}
+
+
 def missing_files(base: Path, roles: tuple[str, ...]) -> list[Path]:
     """Files of a base model folder that a broken download left out."""
     missing: list[Path] = []

@@ -9,8 +9,8 @@ with these in memory, in front of its keyframes (MR2V). Source: arXiv 2512.19539
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from stbench.encoders import ENCODERS, FrameEncoder, QualityModel
 from stbench.methods import MethodCard, ShotRequest, ShotResult
 from stbench.story import Story
 from stbench.timing import Stopwatch
-from storymem import condition, keyframes, memory
+from storymem import condition, hub, keyframes, memory
 from storymem.cards import card_of
 from storymem.counting import Counter
 from storymem.generator import Generator, Take
@@ -65,20 +65,25 @@ class StoryMem:
     def from_options(cls, *, model: str, options: Mapping[str, str]) -> StoryMem:
         """Build from `--model` and `--set`; reads the profile, loads nothing."""
         found = resolve(model, options)
-        return cls(found, parse(MemoryOptions, options, found.profile))
+        chosen = parse(MemoryOptions, options, found.profile)
+        if missing := hub.judges(found.profile.keyframe_encoder, chosen.quality):
+            raise hub.missing_error(found.profile.name, missing)
+        profile = found.profile.model_copy(update={"quality": chosen.quality})  # what is held in memory depends on it
+        return cls(replace(found, profile=profile), chosen)
 
     def identity(self) -> Mapping[str, Any]:
         """Everything that changes pixels: options, settings of the profile, weights, encoder and quality model."""
         profile = self.model.profile
         encoder: Any = ENCODERS.get(profile.keyframe_encoder)
-        quality = QUALITY.get(profile.quality)
-        prompts: Any = ENCODERS.get(profile.prompt_encoder) if self.options.memory_policy == "prompt" else None
+        chosen = self.options
+        quality = QUALITY.get(chosen.quality)
+        prompts: Any = ENCODERS.get(profile.prompt_encoder) if chosen.memory_policy == "prompt" else None
         return {
             **base_identity(self.name, VERSION, self.model, memory=True),
             **({} if prompts is None else {"prompt_encoder": {"id": profile.prompt_encoder, "digest": prompts.digest()}}),
-            "options": self.options.resolved(),
+            "options": chosen.resolved(),
             "keyframe_encoder": {"id": profile.keyframe_encoder, "digest": encoder.digest()},
-            "quality": {"id": profile.quality, "digest": quality.digest(), "threshold": profile.quality_threshold},
+            "quality": {"id": chosen.quality, "digest": quality.digest(), "threshold": chosen.quality_threshold},
         }
 
     def describe(self) -> str:
@@ -107,7 +112,7 @@ class StoryMem:
         """Load the model, the keyframe encoder and the quality model."""
         profile = self.model.profile
         encoder: Any = ENCODERS.get(profile.keyframe_encoder)
-        quality = QUALITY.get(profile.quality)
+        quality = QUALITY.get(self.options.quality)
         prompts: Any = ENCODERS.get(profile.prompt_encoder) if self.options.memory_policy == "prompt" else None
         ranker = None if prompts is None else PromptRank(prompts.load(device))
         with loaded(self.model, device, self.options) as generator:
@@ -201,16 +206,17 @@ class StoryMemShots(Shots):
     ) -> tuple[list[int], keyframes.KeyframeSearch]:
         """Keyframes of a new shot that memory does not hold yet; every frame is embedded once."""
         embeddings = self.encoder.encode_frames(frames)
-        limit, watch = self.generator.profile.quality_threshold, watch or Stopwatch(self.generator.device)
+        chosen, watch = self.options, watch or Stopwatch(self.generator.device)
 
         def passes(frame: int) -> bool:
             with watch.time("quality_filter"):
-                return bool(self.quality.quality(frames[frame : frame + 1])[0] >= limit)
+                return bool(self.quality.quality(frames[frame : frame + 1])[0] >= chosen.quality_threshold)
 
-        chosen = self.options
-        search = keyframes.search(
-            embeddings, passes, threshold=chosen.keyframes_threshold, maximum=chosen.keyframes_max, variant=chosen.variant
-        )
+        large = getattr(self.quality, "net", None)
+        with self.generator.placer.visit(large) if large is not None else nullcontext():
+            search = keyframes.search(
+                embeddings, passes, threshold=chosen.keyframes_threshold, maximum=chosen.keyframes_max, variant=chosen.variant
+            )
         if not search.indices or not bank:
             return list(search.indices), search
         known = np.stack([self._embedding(path) for path in bank])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -15,6 +15,7 @@ from storymem.denoise import Sampling, Solver
 from storymem.placements import Placement
 from storymem.positions import Variant
 from storymem.profiles import OVERRIDES, Profile
+from storymem.quality import QUALITY, THRESHOLDS
 from storymem.recipes import LIGHTNING_SAMPLING, Recipe
 from storymem.running import Running
 from storymem.settings import Dtype
@@ -51,11 +52,7 @@ class SamplingOptions(BaseModel):
     @field_validator("attention")
     @classmethod
     def _known_attention(cls, value: str) -> str:
-        try:
-            choose_backend(value, "cpu")
-        except UserError as error:
-            raise ValueError(str(error)) from error
-        return value
+        return _known(lambda name: choose_backend(name, "cpu"), value)
 
     @field_validator("guidance", "guidance_t2v", mode="before")
     @classmethod
@@ -124,12 +121,30 @@ class MemoryOptions(SamplingOptions):
     keyframes_max: int = Field(alias="keyframes.max", ge=1)
     keyframes_threshold: float = Field(alias="keyframes.threshold", ge=-1, le=1)
     positions_stride: int = Field(alias="positions.stride", ge=1)
+    quality: str
+    quality_threshold: float | None = Field(default=None, alias="quality.threshold", allow_inf_nan=False)
+
+    @field_validator("quality")
+    @classmethod
+    def _known_quality(cls, value: str) -> str:
+        return _known(QUALITY.target, value)
 
     @model_validator(mode="after")
     def _published_policy(self) -> Self:
         if self.memory_policy == "prompt" and self.variant == "release-2025-12":
             raise ValueError("the first release knows recency only; use variant=paper for memory.policy=prompt")
+        if self.quality_threshold is None:
+            raise ValueError(f"no threshold is known for quality={self.quality}; give quality.threshold")
         return self
+
+
+def _known(look_up: Callable[[str], object], name: str) -> str:
+    """A name that can be looked up; ValueError, as pydantic wants it, where it cannot."""
+    try:
+        look_up(name)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+    return name
 
 
 T = TypeVar("T", bound=SamplingOptions)
@@ -156,6 +171,8 @@ def parse(kind: type[T], options: Mapping[str, str], profile: Profile) -> T:
     for name, same in (("shift_t2v", "shift"), ("guidance_t2v", "guidance"), ("dtype.text", "dtype")):
         if defaults[name] is None:
             defaults[name] = defaults[same]
+    if (judge := options.get("quality", profile.quality)) != profile.quality and "quality.threshold" in names:
+        defaults["quality.threshold"] = THRESHOLDS.get(judge)
     if options.get("recipe") == "lightning":
         defaults |= LIGHTNING_SAMPLING
     try:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import torch
 
-from storymem import condition, conditioning, cost, ghosts
+from storymem import condition, conditioning, cost, ghosts, hpsv3
 from storymem.cost import Precision, Work
 from storymem.placements import BLOCKS_AT_ONCE, Placement
 from storymem.sizes import Sizes, bytes_of
@@ -25,7 +25,7 @@ FLOAT_BYTES = 4
 class Phase:
     """A stage of a shot: what is on the device during it, at most."""
 
-    name: str  # text_encode, memory_encode, denoise, vae_decode
+    name: str  # text_encode, memory_encode, denoise, vae_decode, and keyframes where a large model judges them
     weights_bytes: int
     activation_bytes: int
 
@@ -85,6 +85,10 @@ def peak(
         "denoise": _denoise_peak(sizes, work, precision, batch=2 if batch_guidance else 1, on_cpu=on_cpu),
         "vae_decode": decoded,
     }
+    if sizes.judge is not None:
+        judge, activations["keyframes"] = _judge(ghosts.key(sizes.judge), placement)
+        held["keyframes"] = held["vae_decode"] + judge
+        waiting += bytes_of(ghosts.judge(ghosts.key(sizes.judge)))
     phases = tuple(Phase(name=name, weights_bytes=held[name], activation_bytes=activations[name]) for name in activations)
     return Peak(placement=placement, phases=phases, host_bytes=waiting)
 
@@ -113,6 +117,17 @@ def _weights(sizes: Sizes, work: Work, placement: Placement, precision: Precisio
         "vae_decode": vae,
     }
     return held, every
+
+
+@lru_cache(maxsize=8)
+def _judge(config: str, placement: Placement) -> tuple[int, int]:
+    """Bytes of HPSv3's weights on the device while it judges, and what its language model allocates."""
+    net = ghosts.judge(config)
+    whole, block = net.language_model, bytes_of(net.language_model.layers[0])
+    at_once = bytes_of(whole.embed_tokens) + BLOCKS_AT_ONCE * block if placement == "group-offload" else bytes_of(net)
+    words = torch.empty(1, hpsv3.TOKENS, whole.config.hidden_size, dtype=whole.dtype, device="meta")
+    positions = torch.arange(hpsv3.TOKENS, device="meta").expand(3, 1, -1)
+    return at_once, trace(lambda: whole(inputs_embeds=words, position_ids=positions, use_cache=False)).peak_bytes
 
 
 def _text_peak(sizes: Sizes, work: Work, precision: Precision) -> int:

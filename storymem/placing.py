@@ -37,6 +37,21 @@ class Placer:
         self._place(model)
         return model
 
+    @contextmanager
+    def visit(self, model: Any) -> Iterator[None]:
+        """Make a model usable that is on the device for the `with` block only, whatever the placement."""
+        if self.placement == "group-offload":
+            if not any(known is model for known in self._models):
+                self.take(model)
+            yield
+            return
+        self.rest()
+        model.to(self.device)
+        try:
+            yield
+        finally:
+            model.to("cpu")
+
     def drop(self, model: Any) -> None:
         """Forget a model that nobody needs any more."""
         self._models = [kept for kept in self._models if kept is not model]
@@ -116,12 +131,20 @@ def _offload_by_blocks(model: Any, device: torch.device) -> None:
     """Diffusers' group offloading: a block at a time, the next one fetched on a stream of its own where there are streams."""
     from diffusers.hooks import apply_group_offloading
 
-    whole = getattr(model, "encoder", None) if not hasattr(model, "blocks") else None  # umT5 keeps its blocks one level down
-    apply_group_offloading(
-        whole if whole is not None else model,
-        onload_device=device,
-        offload_device=torch.device("cpu"),
-        offload_type="block_level",
-        num_blocks_per_group=1,
-        use_stream=device.type == "cuda",
-    )
+    for part in holders_of_blocks(model):
+        apply_group_offloading(
+            part,
+            onload_device=device,
+            offload_device=torch.device("cpu"),
+            offload_type="block_level",
+            num_blocks_per_group=1,
+            use_stream=device.type == "cuda",
+        )
+
+
+def holders_of_blocks(model: Any) -> list[Any]:
+    """The modules that keep their blocks in a list: a Wan transformer itself, umT5's encoder, both halves of a vision-language model."""
+    children = list(model.children())
+    if any(isinstance(child, torch.nn.ModuleList) for child in children):
+        return [model]
+    return [holder for child in children for holder in holders_of_blocks(child)]

@@ -153,7 +153,8 @@ def _assemble(profile: Profile, given: Mapping[str, Path], needs: tuple[str, ...
     found = {part: path for part, wanted in repositories.items() if (path := hub.local(wanted))}
     missing = {part: wanted for part, wanted in repositories.items() if part not in found}
     if missing:
-        raise hub.missing_error(profile.name, missing)
+        also = hub.judges(profile.keyframe_encoder, profile.quality) if "lora" in needs else {}
+        raise hub.missing_error(profile.name, missing | also)
     for part, path in found.items():
         whole = part if "t2v" in needs else "t2v"  # where one base is all there is, it must hold every component
         if lost := hub.missing_files(path, hub.roles_of(whole)):

@@ -1,8 +1,14 @@
 """Is a frame good enough to be remembered? Quality models behind `stbench.encoders.QualityModel`.
 
-The paper asks HPSv3 and keeps frames at or above 3.0. Story World needs no aesthetic judgement, only protection against
-frames that went wrong, so its own model is a measure: contrast, discounted where it is noise. A blank frame and white
-noise both score 0; ordinary cartoons score 5 to 30.
+    hpsv3     HPSv3 (`storymem.hpsv3`): the paper's, which keeps frames at or above 3.0
+    laion     LAION's aesthetic head on CLIP ViT-L/14, ratings of 0 to 1 (`metrics`' own encoder); no threshold is published
+    contrast  Story World's own, see below
+    none      lets every frame pass: the ablation
+
+Story World needs no aesthetic judgement, only protection against frames that went wrong, so its own model is a measure:
+contrast, discounted where it is noise. A blank frame and white noise both score 0; ordinary cartoons score 5 to 30.
+
+A model with weights too large to stay on the device has them in `net`, in main memory; whoever asks it places `net` first.
 """
 
 from __future__ import annotations
@@ -12,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from stbench.encoders import QualityModel
+from stbench.encoders import ENCODERS, QualityModel
 from stbench.registry import Registry
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -77,8 +83,41 @@ class Anything:
         return np.full(len(frames), np.inf, np.float32)
 
 
+class Laion:
+    """The aesthetic encoder of the metrics as a quality model.
+
+    Args:
+        encoder: Its frame features are ratings, (F, 1).
+    """
+
+    id = "laion"
+    _encoder = "laion-aesthetic"
+
+    def __init__(self, encoder: Any):
+        self._ratings = encoder
+
+    @classmethod
+    def digest(cls) -> str:
+        """That of the encoder."""
+        encoder: Any = ENCODERS.get(cls._encoder)
+        return str(encoder.digest())
+
+    @classmethod
+    def load(cls, device: str) -> Laion:
+        """Tower and head; UserError if one is not on this machine."""
+        encoder: Any = ENCODERS.get(cls._encoder)
+        return cls(encoder.load(device))
+
+    def quality(self, frames: np.ndarray) -> np.ndarray:
+        """(F, H, W, 3) uint8 → (F,) float32, 0 to 1."""
+        return np.asarray(self._ratings.encode_frames(frames)[:, 0], np.float32)
+
+
 QUALITY: Registry[Any] = Registry("quality model")
+THRESHOLDS = {"contrast": 3.0, "hpsv3": 3.0, "none": 0.0}  # unless one is set
 QUALITY.add("contrast", "storymem.quality:Contrast")
+QUALITY.add("hpsv3", "storymem.hpsv3:Hpsv3")
+QUALITY.add("laion", "storymem.quality:Laion")
 QUALITY.add("none", "storymem.quality:Anything")
 
-__all__ = ["QUALITY", "Anything", "Contrast", "QualityModel", "contrast_score"]
+__all__ = ["QUALITY", "THRESHOLDS", "Anything", "Contrast", "Laion", "QualityModel", "contrast_score"]

@@ -106,7 +106,7 @@ WAN = Profile(
     dtype="bfloat16",
     keyframe_encoder="clip-vit-b-32",
     prompt_encoder="clip-vit-b-32",
-    quality="contrast",
+    quality="hpsv3",
     quality_threshold=3.0,
 )
 

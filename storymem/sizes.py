@@ -48,6 +48,7 @@ class Sizes:
         experts: 1 or 2.
         lora_rank: Of the memory adapters; 0: none.
         lora_targets: Linear layers of a block that have one, by diffusers' names.
+        judge: Of HPSv3, where it judges keyframes.
     """
 
     t2v: Config
@@ -58,7 +59,19 @@ class Sizes:
     experts: int
     lora_rank: int
     lora_targets: tuple[str, ...] = TARGETS
+    judge: Config | None = None
 
+
+_HPSV3 = {  # Qwen2-VL-7B, with one token more
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "vocab_size": 151658,
+    "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]},
+    "vision_config": {"depth": 32, "embed_dim": 1280, "hidden_size": 3584, "num_heads": 16, "mlp_ratio": 4},
+}
 
 WAN_A14B = Sizes(
     t2v={**_A14B, "in_channels": 16},
@@ -77,6 +90,7 @@ WAN_A14B = Sizes(
     shared=False,
     experts=2,
     lora_rank=128,
+    judge=_HPSV3,
 )
 
 
@@ -98,6 +112,7 @@ def sizes_of(model: Model) -> Sizes:
         experts=model.profile.experts,
         lora_rank=rank,
         lora_targets=targets,
+        judge=_HPSV3 if model.profile.quality == "hpsv3" and "lora" in model.needs else None,
     )
 
 

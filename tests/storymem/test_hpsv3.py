@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from test_method import SHORT, film, storymem
 
 from stbench.errors import UserError
 from storymem import hpsv3, hub
@@ -130,6 +131,41 @@ def test_blocks_fetched_one_by_one_rate_the_same(weights: Path) -> None:
     placer.take(streamed.net)
     with placer.ready(streamed.net):
         assert streamed.quality(FRAMES[:1]) == resident.quality(FRAMES[:1])
+
+
+@pytest.mark.parametrize("placement", ["resident", "offload", "group-offload"])
+def test_a_film_asks_it_about_candidates_and_gives_the_device_back(
+    weights: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, placement: str
+) -> None:
+    visits: list[str] = []
+    real = Placer.visit
+
+    def watched(self: Placer, net: Any) -> Any:
+        visits.append(type(net).__name__)
+        return real(self, net)
+
+    monkeypatch.setattr(Placer, "visit", watched)
+    kept = {}
+    for limit in ("-100", "100"):
+        kept[limit] = film(storymem(tiny_model, quality="hpsv3", quality__threshold=limit, placement=placement), tmp_path, SHORT)
+    assert visits == ["RewardNet"] * 4  # once per shot
+    assert kept["-100"][0].keyframes
+    assert not kept["100"][0].keyframes
+    assert (kept["-100"][1].notes["mode"], kept["100"][1].notes["mode"]) == ("m2v", "t2v")
+
+
+def test_a_visitor_leaves_the_device(weights: Path) -> None:
+    class Recorder:
+        places: list[str] = []
+
+        def to(self, device: Any) -> None:
+            self.places.append(str(device))
+
+    for placement in ("resident", "offload"):
+        placer, visitor, Recorder.places = Placer(torch.device("meta"), placement), Recorder(), []
+        with placer.visit(visitor):
+            assert visitor.places == ["meta"]
+        assert visitor.places == ["meta", "cpu"]
 
 
 def test_the_question_is_the_one_that_it_was_trained_on() -> None:

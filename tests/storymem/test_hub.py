@@ -92,9 +92,9 @@ def test_missing_weights_are_one_line_with_licences_sizes_and_commands() -> None
     with pytest.raises(UserError) as caught:
         resolve("wan2.2-a14b")
     line = str(caught.value)
-    for part in ("Apache-2.0", "cc-by-nc-4.0", "126 GB", "254 GB in all", "weights.lora=DIR", "export STBENCH_MODELS=models"):
+    for part in ("Apache-2.0", "cc-by-nc-4.0", "126 GB", "272 GB in all", "weights.lora=DIR", "export STBENCH_MODELS=models"):
         assert part in line
-    assert line.count("hf download ") == 3
+    assert line.count("hf download ") == 6  # two bases, adapters, CLIP, HPSv3 and its tokenizer
     assert "hf download Wan-AI/Wan2.2-I2V-A14B-Diffusers --local-dir models/Wan2.2-I2V-A14B-Diffusers" in line
     assert "\n" not in line
 

@@ -26,6 +26,8 @@ STORY = Story(
     ),
 )
 
+SHORT = replace(STORY, shots=STORY.shots[:2])
+
 
 def publish(result: ShotResult, shot: Shot, folder: Path) -> FinishedShot:
     """What the runner does with a result, as far as a method can see it."""

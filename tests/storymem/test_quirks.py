@@ -35,8 +35,7 @@ def test_a_memory_of_size_0_falls_back_to_text_and_first_frames(tiny_model: Path
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_story_whose_shots_keep_no_keyframe_is_filmed_all_the_same(tiny_model: Path, tmp_path: Path, variant: str) -> None:
     """As published: IndexError, too."""
-    method = storymem(tiny_model, variant=variant)
-    method.model = replace(method.model, profile=method.model.profile.model_copy(update={"quality_threshold": 1e9}))
+    method = storymem(tiny_model, variant=variant, quality__threshold="1e9")
     assert [shot.notes["mode"] for shot in film(method, tmp_path)] == ["t2v", "t2v", "i2v"]
 
 
@@ -69,8 +68,7 @@ def test_frame_1_is_a_keyframe_in_the_paper_and_never_considered_in_the_release(
     frames[1:, :, 16:] = 255
     found = {}
     for variant in VARIANTS:
-        with storymem(tiny_model, variant=variant).open("cpu") as maker:
-            maker.generator.profile = maker.generator.profile.model_copy(update={"quality_threshold": -1.0})
+        with storymem(tiny_model, variant=variant, quality__threshold="-1").open("cpu") as maker:
             found[variant] = maker._keyframes(frames, [])[0]
     assert found == {"paper": [0, 1], "release-2025-12": [0, 2]}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from test_method import STORY, film, storymem
+from test_method import SHORT, STORY, film, storymem
 from tiny_wan import TinyWan
 
 from stbench.errors import UserError
@@ -22,7 +22,6 @@ from storymem.method import StoryMem
 from storymem.profiles import resolve
 from storymem.recipes import LIGHTNING_ADAPTER
 
-SHORT = replace(STORY, shots=STORY.shots[:2])
 FOUR_STEPS = {"steps": "4"}
 
 

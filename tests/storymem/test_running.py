@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_method import STORY, film, storymem
+from test_method import SHORT, STORY, film, storymem
 
 from stbench.errors import UserError
 from stbench.methods import ShotRequest
@@ -23,8 +23,6 @@ from storymem.profiles import resolve
 from storymem.running import Running, first_that_fits
 from storymem.settings import WAN
 from storymem.sizes import WAN_A14B
-
-SHORT = replace(STORY, shots=STORY.shots[:2])
 
 
 class Recorder:
@@ -134,7 +132,7 @@ def test_the_first_placement_that_fits_is_chosen(monkeypatch: pytest.MonkeyPatch
     wan = replace(resolve("world"), profile=WAN)
     wanted = Running(precision=Precision(), memory=WAN.memory_size)
     streamed = dict.fromkeys((8, 24, 32), "group-offload")
-    cards_gb = {**streamed, **dict.fromkeys((48, 80), "offload"), **dict.fromkeys((141, 192), "resident")}
+    cards_gb = {**streamed, **dict.fromkeys((48, 80, 94), "offload"), **dict.fromkeys((150, 192), "resident")}  # an H200 has 150
     assert {size: first_that_fits(wanted, wan, size * 10**9) for size in cards_gb} == cards_gb
 
 

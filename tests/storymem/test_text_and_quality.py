@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from test_method import SHORT, film, storymem
 
+from stbench.encoders import ENCODERS
+from stbench.errors import UserError
 from storymem import checkpoints, text
-from storymem.quality import contrast_score
+from storymem.method import StoryMem
+from storymem.quality import QUALITY, THRESHOLDS, contrast_score
 
 
 def test_padding_is_zero_and_attends_as_zero(tiny_model: Path) -> None:
@@ -36,3 +41,35 @@ def test_blank_and_noise_score_nothing_a_drawing_does() -> None:
     assert scores[0] == 0
     assert scores[1] < 1
     assert scores[2] > 5
+
+
+def test_the_aesthetic_head_judges_when_its_threshold_is_given(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENCODERS._targets, "laion-aesthetic", "tiny:Ratings")
+    kept = {limit: film(storymem(tiny_model, quality="laion", quality__threshold=limit), tmp_path, SHORT)[0] for limit in ("0", "0.999")}
+    assert kept["0"].keyframes
+    assert not kept["0.999"].keyframes
+    assert np.array_equal(kept["0"].frames, kept["0.999"].frames)
+    found = QUALITY.get("laion").load("cpu").quality(np.stack([np.full((4, 4, 3), level, np.uint8) for level in (0, 255)]))
+    assert found.tolist() == [0.0, 1.0]
+    with pytest.raises(UserError, match=r"no threshold is known for quality=laion; give quality\.threshold"):
+        storymem(tiny_model, quality="laion")
+
+
+def test_the_quality_model_and_its_threshold_are_part_of_the_identity(tiny_model: Path) -> None:
+    found = [storymem(tiny_model, **options).identity() for options in ({}, {"quality": "none"}, {"quality__threshold": "4"})]
+    assert [entry["quality"]["threshold"] for entry in found] == [0.0, THRESHOLDS["none"], 4.0]
+    assert found[1]["quality"]["id"] == "none"
+    assert len({str(entry) for entry in found}) == 3
+    with pytest.raises(UserError, match=r"unknown quality model 'hpsv2'.*did you mean 'hpsv3'"):
+        storymem(tiny_model, quality="hpsv2")
+
+
+def test_judges_that_are_not_here_are_one_message(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.delenv("STBENCH_MODELS", raising=False)
+    with pytest.raises(
+        UserError, match=r"MizzenAI/HPSv3 \(MIT; about 17 GB\); .*Qwen2-VL.*hf download MizzenAI/HPSv3 .*&& hf download Qwen/"
+    ):
+        StoryMem.from_options(model=str(tiny_model), options={"quality": "hpsv3"})

@@ -29,6 +29,21 @@ PROFILE: dict[str, Any] = {
 }
 
 
+class Ratings:
+    """An aesthetic encoder for tests: the brighter the better, 0 to 1."""
+
+    @classmethod
+    def digest(cls) -> str:
+        return "ratings-1"
+
+    @classmethod
+    def load(cls, device: str) -> Ratings:
+        return cls()
+
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        return frames.mean(axis=(1, 2, 3), dtype=np.float64).astype(np.float32)[:, None] / 255
+
+
 class Thumbnail:
     """A frame encoder for tests: the frame's mean colours in a grid, as a unit vector."""
 
