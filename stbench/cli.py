@@ -22,6 +22,7 @@ from stbench.commands import profile as profile_command
 from stbench.commands import protocol as protocol_command
 from stbench.commands import report as report_command
 from stbench.commands import score as score_command
+from stbench.commands import status as status_command
 from stbench.commands import suite as suite_command
 from stbench.commands import validate_metrics as validate_metrics_command
 from stbench.commands import verify as verify_command
@@ -135,6 +136,7 @@ def list_(
     print_catalogue(what, json)
 
 
+status_command.register(app)
 compare_command.register(app)
 paper_command.register(app)
 baseline_command.register(app)

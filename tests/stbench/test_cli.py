@@ -172,6 +172,7 @@ def test_the_command_line_has_exactly_these_flags():
             "--verify",
             "--workers",
         ],
+        "status": ["--json", "--metrics-port", "--watch", "run"],
         "score": [
             "--detect-cuts",
             "--device",
