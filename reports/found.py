@@ -18,7 +18,7 @@ from reports.tables import interval_text, p_text, value_text
 from stbench.significance import holm
 from stbench.stats import PairedChange
 
-Verdict = Literal["better", "worse", "not told apart", "not compared"]
+Verdict = Literal["better", "worse", "not told apart", "too few stories", "not compared"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +35,10 @@ class Step:
     def verdict(self) -> Verdict:
         """By the interval alone."""
         c = self.change
-        if c.mean is None or c.low is None or c.high is None:
+        if c.mean is None:
             return "not compared"
+        if c.low is None or c.high is None:
+            return "too few stories"
         if not c.significant or self.column.higher_is_better is None:
             return "not told apart"
         return "better" if (c.low > 0) == self.column.higher_is_better else "worse"
@@ -102,13 +104,17 @@ def ablation_lines(full: Arm, others: Sequence[Arm], found: Sequence[Step], metr
     """What each ablation changes against the whole method, and in how many shots the two films are the very same."""
     lines = []
     for arm in others:
-        parts = [step for step in found if step.new == arm.title and step.base == full.title and step.column.metric in metrics]
-        by_verdict: dict[str, list[str]] = {}
-        for step in parts:
-            by_verdict.setdefault(step.verdict, []).append(f"`{step.column.metric}` {step.size()}")
         same, total = same_films(full, arm)
-        alike = f" {same} of {total} shots are the same film, byte for byte." if same else ""
+        if same == total > 0:
+            lines.append(f"{arm.title} changes nothing here: all {total} shots are those of {full.title}, byte for byte.")
+            continue
+        by_verdict: dict[str, list[str]] = {}
+        for step in found:
+            if (step.new, step.base) == (arm.title, full.title) and step.column.metric in metrics:
+                size = f" {step.size()}" if step.verdict in ("better", "worse") else ""
+                by_verdict.setdefault(step.verdict, []).append(f"`{step.column.metric}`{size}")
         said = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in by_verdict.items()) or "nothing was scored in both"
+        alike = f" {same} of {total} shots are the same film, byte for byte." if same else ""
         lines.append(f"{arm.title} against {full.title}: {said}.{alike}")
     return lines
 

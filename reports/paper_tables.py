@@ -193,7 +193,7 @@ def _latex(measured: Measured, published: PublishedTable, sentences: Sequence[st
     comments = "".join(f"% {line}\n" for line in (*sentences, *differences(rows)))
     parts = [
         comments.replace("`", ""),
-        latex_table(shown),
+        latex_table(shown).replace("tab:stbench", f"tab:stbench-{measured.number}"),
         plain_table("Conditions. " + " ".join(differences(rows)), *conditions_table(rows)),
         plain_table(f"{published.title}, as published. {published_note(measured, published)}", *_published(published)),
     ]

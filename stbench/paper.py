@@ -115,6 +115,9 @@ def plan(wanted: Wanted) -> Plan:
     from stbench.methods import METHODS
     from stbench.runner import prepare
 
+    for name in wanted.also:
+        if not is_run(name):
+            METHODS.target(name)  # a slip of the pen is no reason to run the others
     names = dict.fromkeys(name for table in wanted.tables for name in (WHOLE, *wanted.methods(table)) if not is_run(name))
     configs: list[RunConfig] = []
     missing: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from stbench.paper import Wanted
 
 WIDTH = 80
+SHOWN = 200  # characters of a reason; the table has all of it
 _EPILOG = """\b
 Examples:
   stbench paper --table 1
@@ -76,7 +78,7 @@ def paper(
     with make_display() as display:
         wrong = make(planned, wanted, display)
     written = {f"table{number}": _write(wanted, number, {**planned.missing, **wrong}) for number in wanted.tables}
-    verdict = _verdict(wanted, wrong)
+    verdict = _verdict(wanted, planned.missing, wrong)
     if json:
         print_json({"verdict": verdict, "missing": {**planned.missing, **wrong}, **written})
     raise typer.Exit(EXIT_OK if verdict == "complete" else EXIT_PARTIAL)
@@ -111,7 +113,7 @@ def _write(wanted: Wanted, number: int, missing: dict[str, str]) -> dict[str, An
     folders = {title: [RunFolder.open(path) for path in paths] for title, paths in rows.items()}
     paths, sentences = PAPERS.get("reports")(number, folders, wanted.out, missing=mine)
     print(f"\ntable {number}", file=sys.stderr)
-    for line in (*sentences, *(f"Not measured: {name}: {why}." for name, why in mine.items())):
+    for line in (*sentences, *(f"Not measured: {name}: {textwrap.shorten(why, SHOWN)}" for name, why in mine.items())):
         print(textwrap.fill(line.replace("`", ""), WIDTH, initial_indent="  ", subsequent_indent="    "), file=sys.stderr)
     for name, path in paths.items():
         print(f"{name.replace('_', ' '):<13} {path}", file=sys.stderr)
@@ -122,11 +124,11 @@ def _write(wanted: Wanted, number: int, missing: dict[str, str]) -> dict[str, An
     }
 
 
-def _verdict(wanted: Wanted, wrong: dict[str, str]) -> str:
+def _verdict(wanted: Wanted, missing: Mapping[str, str], wrong: Mapping[str, str]) -> str:
     """`complete` if every run that was made is; methods that cannot run here at all are named, and missing."""
     from stbench.commands.report import verdict
     from stbench.paper import titles
     from stbench.store import RunFolder
 
-    paths = {path for number in wanted.tables for row in titles(wanted, number, wrong).values() for path in row}
+    paths = {path for number in wanted.tables for row in titles(wanted, number, {**missing, **wrong}).values() for path in row}
     return "partial" if wrong else verdict([RunFolder.open(path) for path in sorted(paths)])
