@@ -24,6 +24,7 @@ from stbench.commands import report as report_command
 from stbench.commands import score as score_command
 from stbench.commands import status as status_command
 from stbench.commands import suite as suite_command
+from stbench.commands import trend as trend_command
 from stbench.commands import validate_metrics as validate_metrics_command
 from stbench.commands import verify as verify_command
 from stbench.commands.output import examples, print_catalogue, print_json, printable
@@ -144,6 +145,7 @@ gate_command.register(app)
 verify_command.register(app)
 validate_metrics_command.register(app)
 profile_command.register(app)
+trend_command.register(app)
 fetch_command.register(app)
 protocol_command.register(app)
 suite_command.register(app)

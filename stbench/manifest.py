@@ -6,6 +6,8 @@ method's identity and the seed: everything from which the keys of all shots foll
 
 from __future__ import annotations
 
+import subprocess
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -167,4 +169,18 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return found | ({"commit": commit} if (commit := source_commit()) else {})
+
+
+@lru_cache(maxsize=1)
+def source_commit() -> str | None:
+    """Commit of the checkout that this program runs from, with a `+` where its files were changed; None where it was installed."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    words = ["git", "--no-optional-locks", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
+    try:
+        done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

@@ -21,7 +21,6 @@ from stbench.profiling.summary import (
     throughput,
 )
 from stbench.profiling.validity import Validity, validity
-from stbench.timing import ON_HOST
 
 if TYPE_CHECKING:
     from stbench.store import RunFolder
@@ -44,7 +43,6 @@ class Profile:
         throughput: What it comes to; told only where the times are valid.
         uses: How stages used the device, or why that is not known.
         ceiling: What the device reached, or None.
-        host_bytes: Most main memory that the process held, or None.
         scoring: (encoder, clips, seconds per clip).
     """
 
@@ -60,7 +58,6 @@ class Profile:
     throughput: Throughput | None
     uses: tuple[UseRow, ...] | str
     ceiling: Mapping[str, Any] | None
-    host_bytes: int | None
     scoring: tuple[tuple[str, int, float], ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -82,7 +79,7 @@ class Profile:
             "ceiling": None if self.ceiling is None else {k: v for k, v in self.ceiling.items() if k not in ("event", "time", "writer")},
             "peak_bytes": self.timings.peak_bytes,
             "peak_reserved_bytes": self.timings.peak_reserved_bytes,
-            "host_bytes": self.host_bytes,
+            "host_bytes": self.timings.host_bytes,
             "loads_s": list(self.timings.loads_s),
             "scoring": [{"encoder": name, "clips": clips, "seconds_per_clip": seconds} for name, clips, seconds in self.scoring],
         }
@@ -101,7 +98,6 @@ def profile_run(run: RunFolder) -> Profile:
     counted = count_shots(run.manifest, shots)
     ceiling = best_ceiling(timings)
     uses = counted if isinstance(counted, str) else tuple(use_rows(shots, counted, ceiling))
-    host = [value for shot in timings.shots for value in (shot.facts.get(ON_HOST), shot.most(ON_HOST)) if isinstance(value, int)]
     manifest = run.manifest
     options = "".join(f", {key}={value}" for key, value in manifest.options.items())
     return Profile(
@@ -117,7 +113,6 @@ def profile_run(run: RunFolder) -> Profile:
         throughput=throughput(shots, manifest.counts.expected / manifest.counts.stories),
         uses=uses or "no stage of it was counted",
         ceiling=ceiling,
-        host_bytes=max(host, default=None),
         scoring=tuple(scoring_rows(timings)),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stbench.timing import CEILING, LOAD, OUTSIDE, PEAK, PEAK_RESERVED, SCORING, WHOLE_SHOT
+from stbench.timing import CEILING, LOAD, ON_HOST, OUTSIDE, PEAK, PEAK_RESERVED, SCORING, WHOLE_SHOT
 
 if TYPE_CHECKING:
     from stbench.store import RunFolder
@@ -107,6 +107,12 @@ class Timings:
     def peak_reserved_bytes(self) -> int | None:
         """Most memory that the allocator took from the device."""
         return _most(shot.most(PEAK_RESERVED) for shot in self.shots)
+
+    @property
+    def host_bytes(self) -> int | None:
+        """Most main memory that the process held."""
+        told = [shot.facts.get(ON_HOST) for shot in self.shots]
+        return _most([*(value for value in told if isinstance(value, int)), *(shot.most(ON_HOST) for shot in self.shots)])
 
 
 def _most(values: Any) -> int | None:

@@ -98,7 +98,11 @@ def _use(profile: Profile) -> Iterator[str]:
 
 
 def _bytes(profile: Profile) -> Iterator[str]:
-    named = (("allocated", profile.timings.peak_bytes), ("reserved", profile.timings.peak_reserved_bytes), ("host", profile.host_bytes))
+    named = (
+        ("allocated", profile.timings.peak_bytes),
+        ("reserved", profile.timings.peak_reserved_bytes),
+        ("host", profile.timings.host_bytes),
+    )
     known = [f"{name} {value / GIB:.2f} GiB" for name, value in named if value is not None]
     if known:
         yield ""

@@ -190,6 +190,7 @@ def test_the_command_line_has_exactly_these_flags():
         ],
         "fetch": ["--into", "--json", "--mode", "--part", "--yes", "model"],
         "profile": ["--device", "--json", "--method", "--model", "--out", "--seed", "--set", "--shots", "--suite", "--trace", "run"],
+        "trend": ["--floor", "--json", "--of", "--out", "runs"],
         "protocol": ["--json", "name"],
         "validate-metrics": ["--device", "--json", "--metric", "--out", "--protocol", "--shots", "--stories", "--suite", "--videos"],
         "verify": ["--attention", "--device", "--dtype", "--json", "folder"],
