@@ -120,6 +120,10 @@ class Features(Protocol):
         """(N, D) unit vectors of N texts."""
         ...
 
+    def precision(self, needs: Sequence[Need]) -> Mapping[str, Any]:
+        """For the detail of a score: how far features in half precision are from full ones; nothing in full precision."""
+        ...
+
 
 @dataclass(frozen=True)
 class Metric(ABC):
@@ -200,7 +204,7 @@ class Metric(ABC):
             found = self.measure(film, unit, features)
             if not math.isfinite(found.value):
                 raise NoValueError(f"the result is not a finite number ({found.value})")
-            value, detail = found.value, dict(found.detail)
+            value, detail = found.value, {**found.detail, **features.precision(self.needs)}
         except NoValueError as why:
             reason = str(why)
         return Score(

@@ -15,6 +15,7 @@ from metrics.cache import FeatureCache
 from metrics.collectors import Chosen, Collector, Frames, Located, Neighbours, Whole
 from metrics.decoding import batches, promised_frames
 from metrics.encoders.flow import empty_flow
+from metrics.encoders.half import InHalf, half_type
 from metrics.encoders.sampling import midpoints
 from metrics.entity_consistency import entities
 from metrics.entity_crops import ENTITY_FRAMES, entity_features
@@ -40,10 +41,13 @@ class FeatureSource:
         decoded: How many times a clip was decoded so far.
         encoded: How many features were computed so far, by kind.
         policy: Which frames stand for a clip: "all", "auto" or a number (see `metrics.frames`).
+        half: Published encoders see pictures in half precision (see `metrics.encoders.half`).
     """
 
-    def __init__(self, *, protocol: str, device: str, cache: FeatureCache, known: Mapping[str, Score], policy: str = ALL):
-        self.protocol, self.known, self.policy = protocol, known, policy
+    def __init__(
+        self, *, protocol: str, device: str, cache: FeatureCache, known: Mapping[str, Score], policy: str = ALL, half: bool = False
+    ):
+        self.protocol, self.known, self.policy, self.half = protocol, known, policy, half
         self._device, self._cache = device, cache
         self._encoders: dict[str, Any] = {}
         self._digests: dict[Need, str] = {}
@@ -65,18 +69,33 @@ class FeatureSource:
         if need.encoder is None:
             return DIFFERENCES_DIGEST
         maker = str(ENCODERS.get(need.encoder).digest())  # type: ignore[attr-defined]
+        if self._in_half(need):
+            maker = digest([maker, "half", half_type(self._device)])
         if need.kind == "frames" and self.policy != ALL:
             maker = digest([maker, "frames", self.policy])
         if need.detector is not None:
             maker = digest([maker, "boxes", str(ENCODERS.get(need.detector).digest())])  # type: ignore[attr-defined]
         return maker
 
+    def _in_half(self, need: Need) -> bool:
+        return self.half and need.kind != "text" and need.encoder is not None and may_be_half(need.encoder)
+
     def model(self, name: str) -> Any:
         """An encoder or detector, loaded once."""
         with self._lock:
             if name not in self._encoders:
-                self._encoders[name] = ENCODERS.get(name).load(self._device)  # type: ignore[attr-defined]
+                loaded = ENCODERS.get(name).load(self._device)  # type: ignore[attr-defined]
+                self._encoders[name] = InHalf(loaded, self._device) if self.half and may_be_half(name) else loaded
             return self._encoders[name]
+
+    def precision(self, needs: Sequence[Need]) -> dict[str, Any]:
+        """For a score's detail: nothing in full precision, else the type, and how far its features were from full ones (see `InHalf`)."""
+        held = [self._cache.get(self._deviation_key(need)) for need in needs if self._in_half(need)]
+        found = [float(one) for one in held if one is not None]
+        return {"precision": half_type(self._device), "half_deviation": round(max(found), 6)} if found else {}
+
+    def _deviation_key(self, need: Need) -> str:
+        return FeatureCache.key(kind="deviation", maker=self.digest(need), content="the first pictures")
 
     def _key(self, need: Need, content: str) -> str:
         return FeatureCache.key(kind=need.kind, maker=self.digest(need), content=content)
@@ -167,6 +186,8 @@ class FeatureSource:
             found = collector.frame_set()
             places = np.concatenate([[found.total, np.nan if found.risk is None else found.risk], found.index])
             self._cache.put(self._places_key(need, content), places)
+        if self._in_half(need) and not self._cache.has(self._deviation_key(need)):
+            self._cache.put(self._deviation_key(need), np.array(self.model(str(need.encoder)).deviation))
         self._cache.put(self._key(need, content), made)
         with self._lock:
             self.encoded[need] = self.encoded.get(need, 0) + 1
@@ -230,6 +251,11 @@ MAKERS: dict[str, Callable[[FeatureSource, Need, Any, Clip], Collector]] = {
     "flow": _flow,
     "entities": _entities,
 }
+
+
+def may_be_half(encoder: str) -> bool:
+    """Whether half precision applies to an encoder."""
+    return bool(getattr(ENCODERS.get(encoder), "may_be_half", False))
 
 
 def content_of(need: Need, clip: Clip) -> str:

@@ -124,7 +124,7 @@ def known_rows(rows: Sequence[Score]) -> Mapping[str, Score]:
 
 
 def score_run(
-    run: RunFolder, *, protocol: str, device: str, progress: Progress | None = None, frames: str = ALL, workers: int = 1
+    run: RunFolder, *, protocol: str, device: str, progress: Progress | None = None, frames: str = ALL, workers: int = 1, half: bool = False
 ) -> list[Score]:
     """All rows of a protocol for a run folder; features are kept under its `cache/`.
 
@@ -135,6 +135,7 @@ def score_run(
         progress: Called as progress(shots done, shots, where it is).
         frames: Which frames stand for a shot: "all", "auto" or a number (`metrics.frames`).
         workers: Clips of a film that are worked on at the same time.
+        half: Published encoders see pictures in half precision (`metrics.encoders.half`).
 
     Returns:
         One row for each expected unit, with a value or a reason. Metrics that apply to no film of the run (ground truth
@@ -147,10 +148,13 @@ def score_run(
         total = sum(len(film.clips) for film in films)
         progress(0, total, f"left out, the scripts say nothing that they need (ground truth, who appears where): {', '.join(left_out)}")
     cache = FeatureCache(Path(run.path) / CACHE)
-    features = FeatureSource(protocol=protocol, device=device, cache=cache, known=known_rows(run.scores()), policy=check_policy(frames))
+    known = known_rows(run.scores())
+    features = FeatureSource(protocol=protocol, device=device, cache=cache, known=known, policy=check_policy(frames), half=half)
     rows = score_films(films, metrics=metrics, features=features, progress=progress, workers=workers)
     if frames != ALL and progress:
         progress(0, len(rows), sampling_remark(rows))
+    if half and progress:
+        progress(0, len(rows), precision_remark(rows))
     return rows
 
 
@@ -168,3 +172,17 @@ def sampling_remark(rows: Sequence[Score]) -> str:
     risks = [row.detail["risk"] for row in sampled if "risk" in row.detail]
     risk = f"; the largest error it risks is {max(risks):.4f}" if risks else "; the error of a fixed number is not known"
     return f"{encoded} of {frames} frames were encoded{risk}"
+
+
+def precision_remark(rows: Sequence[Score]) -> str:
+    """In which precision pictures were seen, and how far features moved by it.
+
+    Example:
+        >>> precision_remark([])
+        'no encoder of this protocol has half precision'
+    """
+    details = [row.detail for row in rows if "half_deviation" in row.detail]
+    if not details:
+        return "no encoder of this protocol has half precision"
+    worst = max(detail["half_deviation"] for detail in details)
+    return f"{details[0]['precision']}: features were at most {worst:.5f} from those in float32, on the first pictures"

@@ -81,6 +81,7 @@ class RaftLarge(Published):
         url="https://download.pytorch.org/models/raft_large_C_T_SKHT_V2-ff5fadd5.pth",
     )
     preprocessing = "height 256, width in proportion, whole eighths, bilinear antialias, -1..1; 12 updates; 16-pixel cells; v1"
+    may_be_half = False  # twelve updates that build on each other
 
     @classmethod
     def build(cls, state: dict[str, Any]) -> Any:

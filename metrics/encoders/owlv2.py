@@ -33,6 +33,7 @@ class Owlv2(Published):
         size="0.6 GB",
     )
     preprocessing = "square by grey at right and bottom, bilinear antialias, CLIP statistics; 'a photo of a …'; best box >= 0.1; v1"
+    may_be_half = False  # a box has a threshold
 
     @classmethod
     def load(cls, device: str = "cpu") -> Self:

@@ -51,6 +51,7 @@ def score(
     yes: Annotated[bool, typer.Option("--yes", help="Trust detected cuts.")] = False,
     frames: Annotated[str, typer.Option(metavar="all|N|auto", help="Frames that stand for a shot; auto reports its error.")] = "all",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Shots that are worked on at the same time.")] = 1,
+    half: Annotated[bool, typer.Option("--half", help="Encode in half precision; what that moves is reported.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
@@ -59,7 +60,8 @@ def score(
     from stbench.config import check_device
     from stbench.display import make_display
 
-    how = {name: value for name, value, usual in (("frames", frames, "all"), ("workers", workers, 1)) if value != usual}
+    given = (("frames", frames, "all"), ("workers", workers, 1), ("half", half, False))
+    how = {name: value for name, value, usual in given if value != usual}
     if (run is None) == (videos is None):
         raise UserError("give either a run folder or --videos", where="stbench score", hint="stbench score --help")
     if run is not None:

@@ -177,6 +177,7 @@ def test_the_command_line_has_exactly_these_flags():
             "--detect-cuts",
             "--device",
             "--frames",
+            "--half",
             "--json",
             "--map",
             "--out",
