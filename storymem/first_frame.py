@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from stbench.methods import ShotRequest, ShotResult
+from stbench.methods import MethodCard, ShotRequest, ShotResult
 from stbench.story import Story
 from storymem import hub
+from storymem.cards import card_of
 from storymem.generator import Generator, Take
 from storymem.options import SamplingOptions, parse
 from storymem.parallel import release
@@ -52,9 +54,18 @@ class WanI2V:
 
     def describe(self) -> str:
         """Model, steps and licence, as the second half of a sentence."""
+        return f"{self.model.profile.name} from each first frame, {self.options.steps} steps; weights: {self.licence}"
+
+    @property
+    def licence(self) -> str:
+        """Of the weights that are used: StoryMem's adapters are not."""
         profile = self.model.profile
-        licence = WAN.licence.partition(",")[0] if profile.m2v == WAN.m2v else profile.licence  # StoryMem's adapters are not used
-        return f"{profile.name} from each first frame, {self.options.steps} steps; weights: {licence}"
+        return WAN.licence.partition(",")[0] if profile.m2v == WAN.m2v else profile.licence
+
+    def card(self) -> MethodCard:
+        """What tables say of it."""
+        alone = replace(self.model, t2v=self.model.m2v)
+        return replace(card_of(alone, self.options, memory=False, adapter=False), licence=self.licence)
 
     def story_notes(self, story: Story) -> str | None:
         """The share of the story's words that the model knows, where that is less than all."""

@@ -81,7 +81,9 @@ class IcLora(Keyframed):
 
     name = "ic-lora"
     version = 1
-    about = "FLUX.1-dev (12 billion parameters, FLUX.1 [dev] Non-Commercial License) with the in-context storyboard adapter"
+    base_model = "FLUX.1-dev"
+    licence = "FLUX.1 [dev] Non-Commercial License"
+    about = "the in-context storyboard adapter (IC-LoRA)"
     options_type: ClassVar[type[KeyframeOptions]] = IcLoraOptions
 
     @classmethod
@@ -90,7 +92,7 @@ class IcLora(Keyframed):
         return {
             FLUX: weights.repository(
                 hub_id="black-forest-labs/FLUX.1-dev",
-                licence="FLUX.1 [dev] Non-Commercial License; accept it on its page, then `hf auth login`",
+                licence=f"{cls.licence}; accept it on its page, then `hf auth login`",
                 size_bytes=_FLUX_BYTES,
                 what="text-to-image base (FLUX.1-dev)",
                 only=_FILES,
@@ -114,6 +116,10 @@ class IcLora(Keyframed):
         """Of the files that are read."""
         adapter = adapter_file(self.places[ADAPTER])
         return {FLUX: weights.digest(self.places[FLUX], COMPONENTS), ADAPTER: weights.digest(adapter, {})}
+
+    def drawing_files(self) -> list[Path]:
+        """Of the transformer and its adapter."""
+        return [*weights.files(self.places[FLUX] / "transformer"), adapter_file(self.places[ADAPTER])]
 
     def painter(self, device: str) -> Painter:
         """Load FLUX and its adapter."""

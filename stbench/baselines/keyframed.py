@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stbench.baselines import weights
+from stbench.baselines.animators import ANIMATORS, Animator, AnimatorShots
 from stbench.errors import UserError, did_you_mean
 from stbench.keys import digest
-from stbench.methods import ShotRequest, ShotResult
-from stbench.registry import Registry
+from stbench.methods import MethodCard, ShotRequest, ShotResult
 from stbench.story import Shot, Story
 from stbench.timing import Stopwatch
 
@@ -82,64 +82,6 @@ class Painter(Protocol):
         ...
 
 
-class AnimatorShots(Protocol):
-    """An image-to-video model, loaded."""
-
-    def prepare(self, stories: Sequence[Story]) -> None:
-        """See `stbench.methods.ShotMaker`."""
-        ...
-
-    def away(self) -> AbstractContextManager[None]:
-        """Leave the device to something else for a while."""
-        ...
-
-    def animate(self, request: ShotRequest, first_frame: np.ndarray) -> ShotResult:
-        """A shot that begins with a picture (H', W', 3) uint8 of any size."""
-        ...
-
-
-class Animator(Protocol):
-    """An image-to-video model that makes a shot from its first frame."""
-
-    @classmethod
-    def from_options(cls, *, model: str, options: Mapping[str, str]) -> Animator:
-        """See `stbench.methods.Method`."""
-        ...
-
-    @staticmethod
-    def missing(model: str, options: Mapping[str, str]) -> dict[str, Any]:
-        """Published weights that are not on this machine, by part."""
-        ...
-
-    def identity(self) -> Mapping[str, Any]:
-        """Everything that changes pixels, but for the first frames."""
-        ...
-
-    def describe(self) -> str:
-        """Model, steps and licence, as the second half of a sentence."""
-        ...
-
-    def story_notes(self, story: Story) -> str | None:
-        """What it knows of a story."""
-        ...
-
-    def open(self, device: str) -> AbstractContextManager[AnimatorShots]:
-        """Load it."""
-        ...
-
-    def serve(self, device: str) -> bool:
-        """Help rank 0 of the same torchrun command with one loaded model; False when it needs nobody any more."""
-        ...
-
-    def release(self, device: str) -> None:
-        """Of rank 0: the others may go."""
-        ...
-
-
-ANIMATORS: Registry[type[Animator]] = Registry("image-to-video model")
-ANIMATORS.add("wan-i2v", "storymem.first_frame:WanI2V")
-
-
 class Keyframed:
     """A painter and an animator as a method; a subclass says which painter.
 
@@ -151,7 +93,9 @@ class Keyframed:
 
     name: ClassVar[str]
     version: ClassVar[int]
-    about: ClassVar[str]  # what draws, with its licence, as the first half of a sentence
+    base_model: ClassVar[str]  # what draws
+    licence: ClassVar[str]  # of its weights
+    about: ClassVar[str]  # how it draws
     options_type: ClassVar[type[KeyframeOptions]]
     animated_by: ClassVar[str] = "wan-i2v"
 
@@ -170,6 +114,10 @@ class Keyframed:
 
     def digests(self) -> dict[str, str]:
         """Part → digest of the painter's weights."""
+        raise NotImplementedError
+
+    def drawing_files(self) -> list[Path]:
+        """Files of weights of what draws, adapters included; text encoder and VAE are not."""
         raise NotImplementedError
 
     def painter(self, device: str) -> Painter:
@@ -205,7 +153,18 @@ class Keyframed:
 
     def describe(self) -> str:
         """One line: both models, their steps and licences."""
-        return f"{self.name}: keyframes of a story by {self.about}, {self.options.steps} steps; then {self.animator.describe()}"
+        drawing = f"{self.base_model} with {self.about}, {self.options.steps} steps; weights: {self.licence}"
+        return f"{self.name}: keyframes of a story by {drawing}; then {self.animator.describe()}"
+
+    def card(self) -> MethodCard:
+        """What tables say of it: both models; steps are of the films."""
+        film, drawing = self.animator.card(), weights.count_parameters(self.drawing_files())
+        return MethodCard(
+            base_model=f"{self.base_model} + {film.base_model}",
+            licence=f"{self.licence}; {film.licence}",
+            parameters=None if film.parameters is None else film.parameters + drawing,
+            steps=film.steps,
+        )
 
     def story_notes(self, story: Story) -> str | None:
         """What the animator says of a story, and how many keyframes have no prompt of their own."""

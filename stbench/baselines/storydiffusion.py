@@ -66,7 +66,9 @@ class StoryDiffusion(Keyframed):
 
     name = "storydiffusion"
     version = 1
-    about = "SDXL (3.5 billion parameters, CreativeML Open RAIL++-M) with consistent self-attention"
+    base_model = "SDXL"
+    licence = "CreativeML Open RAIL++-M"
+    about = "consistent self-attention"
     options_type: ClassVar[type[KeyframeOptions]] = StoryDiffusionOptions
 
     @classmethod
@@ -75,7 +77,7 @@ class StoryDiffusion(Keyframed):
         return {
             PART: weights.repository(
                 hub_id="stabilityai/stable-diffusion-xl-base-1.0",
-                licence="CreativeML Open RAIL++-M",
+                licence=cls.licence,
                 size_bytes=_BYTES,
                 what="text-to-image base (SDXL)",
                 only=_FILES,
@@ -90,6 +92,10 @@ class StoryDiffusion(Keyframed):
     def digests(self) -> dict[str, str]:
         """Of the files that are read."""
         return {PART: weights.digest(self.places[PART], {**COMPONENTS, **VAE})}
+
+    def drawing_files(self) -> list[Path]:
+        """Of the U-Net."""
+        return weights.files(self.places[PART] / "unet")
 
     def painter(self, device: str) -> Painter:
         """Load SDXL."""

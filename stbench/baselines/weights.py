@@ -8,7 +8,8 @@ They are looked for like Wan's, through `storymem.hub`: a folder given with `--s
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,18 +75,18 @@ def _lost(base: Path, role: str, target: str) -> list[Path]:
         return [path for path in (folder / "scheduler_config.json",) if not path.is_file()]
     if not (folder / "config.json").is_file():
         return [folder / "config.json"]
-    files = _weights(folder)
+    there = files(folder)
     stored = importlib.import_module(STORED)
     lost: list[Path] = [path for index in _indexes(folder) for path in stored.missing_shards(index)]
-    return lost if files or lost else [folder / "*.safetensors"]
+    return lost if there or lost else [folder / "*.safetensors"]
 
 
 def _half(folder: Path) -> bool:
     return any(HALF in path.name for path in folder.glob("*.safetensors*"))
 
 
-def _weights(folder: Path) -> list[Path]:
-    """The files of weights that are read."""
+def files(folder: Path) -> list[Path]:
+    """The files of weights of a component that are read."""
     return sorted(path for path in folder.glob("*.safetensors") if (HALF in path.name) == _half(folder))
 
 
@@ -95,11 +96,17 @@ def _indexes(folder: Path) -> list[Path]:
 
 def digest(base: Path, components: Mapping[str, str]) -> str:
     """sha256 over the names and contents of the files that are read; of a file, its own."""
-    files = [path for role in components if (base / role).is_dir() for path in sorted((base / role).iterdir()) if path.suffix in CONFIGS]
-    files += [path for role in components for path in _weights(base / role)]
-    names = tuple(sorted(path.relative_to(base).as_posix() for path in files))
+    read = [path for role in components if (base / role).is_dir() for path in sorted((base / role).iterdir()) if path.suffix in CONFIGS]
+    read += [path for role in components for path in files(base / role)]
+    names = tuple(sorted(path.relative_to(base).as_posix() for path in read))
     found: str = importlib.import_module(DIGESTS).folder_digest(base, names)
     return found
+
+
+def count_parameters(paths: Sequence[Path]) -> int:
+    """Numbers in some files of weights, from their headers."""
+    stored = importlib.import_module(STORED)
+    return sum(math.prod(shape) for path in paths for shape in stored.open_weights(path).shapes.values())
 
 
 @contextmanager
