@@ -1,4 +1,4 @@
-"""Sections that are asked for: quality against cost, and ablations by settings."""
+"""Sections beside the scores: conditions of several runs, quality against cost, and ablations by settings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.ablation import ablation
+from reports.conditions import conditions, conditions_table, differences
 from reports.costs import seconds_per_shot
 from reports.figures import Figure
 from reports.plots_cost import cost_figure
@@ -34,7 +35,7 @@ def extra_sections(runs: Sequence[RunScores], *, by: Sequence[str], cost: Sequen
     for metric in cost:
         if metric not in metrics:
             raise UserError(f"no run has the metric {metric!r}", where="--cost", expected=f"one of: {', '.join(metrics) or 'none'}")
-    sections = []
+    sections = [_conditions(runs)] if len(runs) > 1 else []
     if len(runs) > 1 and metrics and any(seconds_per_shot([run]) for run in runs):
         plots = [figure for metric in cost or metrics[:1] if len((figure := cost_figure(runs, metric)).frame)]
         note = "The line is the Pareto front: no other run is better at no higher cost. Times are the filming machine's."
@@ -53,3 +54,11 @@ def extra_sections(runs: Sequence[RunScores], *, by: Sequence[str], cost: Sequen
             )
         )
     return sections
+
+
+def _conditions(runs: Sequence[RunScores]) -> Extra:
+    """Under which conditions each run was filmed, and in what they differ."""
+    rows = [conditions(run.title, [run]) for run in runs]
+    heads, body = conditions_table(rows)
+    table = (" ".join(differences(rows)), tuple(heads), tuple(map(tuple, body)))
+    return Extra(key="conditions", title="Conditions", tables=(table,))

@@ -9,6 +9,7 @@ import pytest
 
 from reports.conditions import Conditions, conditions, differences
 from reports.paper_tables import write_paper_table
+from reports.report import write_report
 from reports.tables import read_scores
 from stbench.errors import UserError
 from stbench.files import write_json
@@ -123,3 +124,10 @@ def test_runs_without_scores_are_an_error_with_a_way_out(make_run: RunMaker, tmp
     run.scores_path.unlink()
     with pytest.raises(UserError, match="no run holds scores"):
         write_paper_table(1, {"storymem": [run]}, tmp_path)
+
+
+def test_a_report_of_several_runs_says_how_their_conditions_differ(make_run: RunMaker, tmp_path: Path) -> None:
+    paths = write_report([make_run("a"), make_run("b", seed=3)], tmp_path / "both")
+    for name in ("table", "latex", "html"):
+        assert "Seeds differ: 0 in a; 3 in b." in paths[name].read_text()
+    assert "Seeds differ" not in write_report([make_run("c")], tmp_path / "one")["table"].read_text()
