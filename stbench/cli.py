@@ -63,6 +63,15 @@ def run(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N stories.", show_default=False)] = None,
     device: DeviceOption = "auto",
+    executor: Annotated[
+        str, typer.Option(metavar="local|ray", help="Where stories are filmed: processes here, or a Ray cluster.")
+    ] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster, or auto.", show_default="one on this machine, for this run")
+    ] = None,
+    worker_gpus: Annotated[
+        float | None, typer.Option(min=0, help="GPUs of one Ray worker, such as 0.5.", show_default="1 on cuda, else 0")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes that film stories at the same time.")] = 1,
     gpus: Annotated[str | None, typer.Option(metavar="0,1,…", help="One such process on each of these GPUs.", show_default=False)] = None,
     protocol: Annotated[str, typer.Option(help="Protocol to score under; see `stbench list protocols`.")] = "world",
@@ -76,7 +85,7 @@ def run(
     json: JsonFlag = False,
 ) -> None:
     """Film the stories of a suite with a method, score them, and report. The same command continues."""
-    from stbench.config import RunConfig, check_device, check_policy, parse_gpus, parse_options
+    from stbench.config import RunConfig, check_device, check_executor, check_policy, parse_gpus, parse_options
     from stbench.runner import run as run_it
 
     config = RunConfig(
@@ -90,6 +99,9 @@ def run(
         out=out,
         limit=limit,
         device=check_device(device),
+        executor=check_executor(executor, ray_address=ray_address, worker_gpus=worker_gpus, gpus=gpus),
+        ray_address=ray_address,
+        worker_gpus=worker_gpus,
         workers=workers,
         gpus=parse_gpus(gpus, workers=workers, device=device),
         score=score,

@@ -16,6 +16,7 @@ from stbench.errors import UserError
 DEFAULT_SUITE, DEFAULT_MODEL, DEFAULT_PROTOCOL = "world-mini", "world", "world"
 POLICIES = ("skip-story", "continue-story", "stop")  # what a shot that keeps failing does to the rest
 DEFAULT_POLICY = POLICIES[0]
+EXECUTORS = ("local", "ray")  # where stories are filmed
 
 
 IDENTITY = {"role": "identity"}
@@ -39,6 +40,9 @@ class RunConfig:
     score: bool = field(default=True, metadata=RUNTIME)
     retries: int = field(default=1, metadata=RUNTIME)  # of a failed shot; each attempt is recorded
     on_error: str = field(default=DEFAULT_POLICY, metadata=RUNTIME)  # a shot made without an earlier one says so in its record
+    executor: str = field(default=EXECUTORS[0], metadata=RUNTIME)
+    ray_address: str | None = field(default=None, metadata=RUNTIME)
+    worker_gpus: float | None = field(default=None, metadata=RUNTIME)  # of one Ray worker; a fraction lets several share one
     workers: int = field(default=1, metadata=RUNTIME)  # processes that film stories at the same time
     gpus: tuple[str, ...] = field(default=(), metadata=RUNTIME)  # one process on each of them
     repeat: int = field(default=1, metadata=RUNTIME)  # film every shot so often in all, and measure the spread
@@ -48,13 +52,27 @@ class RunConfig:
     @property
     def alone(self) -> bool:
         """One process does everything."""
-        return self.workers == 1 and not self.gpus
+        return self.executor == EXECUTORS[0] and self.workers == 1 and not self.gpus
 
     def command(self) -> str:
         """The command line that asks for this run, ready to paste."""
         words = ["stbench", "run", "--method", self.method]
         defaults = {f.name: f.default for f in fields(self)}
-        for name in ("suite", "model", "seed", "protocol", "out", "limit", "retries", "on_error", "workers", "repeat"):
+        for name in (
+            "suite",
+            "model",
+            "seed",
+            "protocol",
+            "out",
+            "limit",
+            "retries",
+            "on_error",
+            "executor",
+            "ray_address",
+            "workers",
+            "worker_gpus",
+            "repeat",
+        ):
             value = getattr(self, name)
             if value != defaults[name]:
                 words += [f"--{name.replace('_', '-')}", str(value)]
@@ -124,6 +142,18 @@ def parse_gpus(text: str | None, *, workers: int, device: str) -> tuple[str, ...
         clash = f"--workers {workers}" if workers > 1 else f"--device {device}"
         raise UserError(f"{clash} is given too", where="--gpus", expected="one of the two: there is one worker on each GPU")
     return gpus
+
+
+def check_executor(executor: str, *, ray_address: str | None, worker_gpus: float | None, gpus: str | None) -> str:
+    """Refuse what is not an executor, or flags of the other one."""
+    if executor not in EXECUTORS:
+        raise UserError(f"found {executor!r}", where="--executor", expected=" or ".join(EXECUTORS))
+    only_ray = "--ray-address" if ray_address else "--worker-gpus" if worker_gpus is not None else None
+    if executor != "ray" and only_ray:
+        raise UserError("it is for --executor ray", where=only_ray, expected="both, or neither")
+    if executor == "ray" and gpus:
+        raise UserError("Ray chooses the GPUs itself", where="--gpus", expected="--workers N, and --worker-gpus for how many each needs")
+    return executor
 
 
 def check_device(device: str) -> str:

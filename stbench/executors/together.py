@@ -44,7 +44,7 @@ def film_together(studio: Studio, config: RunConfig, left: Mapping[str, int]) ->
             yield film_story(studio, story)
     stop = Stop()
     studio.display.lanes = max(1, min(len(config.gpus) or config.workers, len(crew.unfinished)))
-    with stop.on_signals(), closing(make_fleet(config, task_of(studio, config), studio)) as fleet:
+    with stop.on_signals(), closing(make_fleet(config, task_of(studio, config))) as fleet:
         drive = Drive(
             crew.stories,
             Schedule({story: left[story] for story in crew.unfinished}),
@@ -80,8 +80,13 @@ def task_of(studio: Studio, config: RunConfig) -> Task:
     )
 
 
-def make_fleet(config: RunConfig, task: Task, studio: Studio) -> Fleet:
+def make_fleet(config: RunConfig, task: Task) -> Fleet:
     """The fleet of the chosen executor."""
+    if config.executor == "ray":
+        from stbench.executors.ray_cluster import RayFleet
+
+        each = config.worker_gpus if config.worker_gpus is not None else float(task.device.startswith("cuda"))
+        return RayFleet(task, size=config.workers, address=config.ray_address, gpus_each=each)
     from stbench.executors.processes import ProcessFleet, visible
 
     return ProcessFleet(task, visible(config.gpus) if config.gpus else [None] * config.workers)

@@ -154,6 +154,7 @@ def test_the_command_line_has_exactly_these_flags():
     assert flags == {
         "run": [
             "--device",
+            "--executor",
             "--gpus",
             "--json",
             "--limit",
@@ -162,6 +163,7 @@ def test_the_command_line_has_exactly_these_flags():
             "--on-error",
             "--out",
             "--protocol",
+            "--ray-address",
             "--reference",
             "--repeat",
             "--retries",
@@ -170,6 +172,7 @@ def test_the_command_line_has_exactly_these_flags():
             "--set",
             "--suite",
             "--verify",
+            "--worker-gpus",
             "--workers",
         ],
         "status": ["--json", "--metrics-port", "--watch", "run"],

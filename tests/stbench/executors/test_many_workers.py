@@ -135,6 +135,21 @@ def test_gpus_that_contradict_or_are_not_there_are_refused_before_a_folder_is_ma
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--executor", "slurm"], "expected local or ray"),
+        (["--ray-address", "auto"], "it is for --executor ray"),
+        (["--worker-gpus", "0.5"], "it is for --executor ray"),
+        (["--executor", "ray", "--gpus", "0"], "Ray chooses the GPUs itself"),
+    ],
+)
+def test_flags_of_the_other_executor_are_refused(film, run_words, tmp_path: Path, words: list[str], said: str):
+    done = film(*run_words, *words)
+    assert (done.code, said in done.err) == (2, True)
+    assert not (tmp_path / "run").exists()
+
+
 class DeadOnArrival:
     """A fleet whose workers end before they are ready."""
 
