@@ -32,7 +32,9 @@ def register(app: typer.Typer) -> None:
 def fetch(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of `stbench list models`.", show_default=False)],
     into: Annotated[Path, typer.Option(help="Folder of downloads; each repository gets a folder in it.")] = Path("models"),
-    part: Annotated[list[str] | None, typer.Option(help="Only t2v, m2v or lora; may be repeated.", show_default="all")] = None,
+    part: Annotated[
+        list[str] | None, typer.Option(help="Only one of t2v, m2v, lora, clip, hpsv3, qwen2-vl; may be repeated.", show_default="all")
+    ] = None,
     mode: Annotated[str, typer.Option(help="Which memory adapters: mi2v or mm2v.")] = "mi2v",
     yes: Annotated[bool, typer.Option("--yes", help="I accept the licences: download now.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -166,3 +167,15 @@ def test_configs_of_the_full_size_are_those_of_the_class() -> None:
     for config, kind in ((WAN_A14B.m2v, WanTransformer3DModel), (WAN_A14B.vae, AutoencoderKLWan)):
         assert set(config) <= set(inspect.signature(kind.__init__).parameters)
     assert sizes.WAN_A14B.lora_targets == tuple(LINEARS.values())
+
+
+def test_the_page_for_gpus_shows_the_predicted_peaks() -> None:
+    """docs/gpu.md; `python tests/bench/bench_placements.py` prints the rows."""
+    shown = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text(encoding="utf-8")
+    row = next(line for line in shown.splitlines() if line.startswith("| 832×480 | 10 | no |"))
+    work = replace(WORK, known=1, memory=10)
+    found = [peaks.peak(WAN_A14B, work, placement) for placement in ("resident", "offload", "group-offload")]
+    host = max(peak.host_bytes for peak in found)
+    assert [float(cell) for cell in row.strip("|").split("|")[3:]] == [round(peak.device_bytes / 1e9, 1) for peak in found] + [
+        round(host / 1e9)
+    ]
