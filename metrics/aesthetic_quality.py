@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, NoValueError, StoryClips, Unit, each_shot
+from metrics.base import Features, Found, NoValueError, OfFrames, StoryClips, Unit, each_shot
+from metrics.directions import directions
 from metrics.frames import mean_feature, taken
 
 SCALE = 10.0  # the head was trained on ratings from 1 to 10
@@ -31,11 +32,7 @@ def frame_ratings(feats_FD: np.ndarray, weight_D: np.ndarray, bias: float) -> np
         >>> frame_ratings(np.array([[3.0, 4.0]]), np.array([5.0, 0.0]), 2.0).tolist()
         [0.5]
     """
-    x = np.asarray(feats_FD, np.float64)
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    if not (length > 0).all():
-        raise NoValueError("a feature is zero: it has no direction")
-    return np.asarray(((x / length) @ np.asarray(weight_D, np.float64).reshape(-1) + float(bias)) / SCALE)
+    return np.asarray((directions(feats_FD) @ np.asarray(weight_D, np.float64).reshape(-1) + float(bias)) / SCALE)
 
 
 def aesthetic_quality(ratings_F: np.ndarray) -> float:
@@ -51,7 +48,7 @@ def aesthetic_quality(ratings_F: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class AestheticQuality(Metric):
+class AestheticQuality(OfFrames):
     """Mean rating of a shot's frames by LAION's predictor, divided by ten."""
 
     name: ClassVar[str] = "aesthetic_quality"
@@ -61,11 +58,6 @@ class AestheticQuality(Metric):
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     source: ClassVar[str] = "VBench, aesthetic_quality; LAION-AI/aesthetic-predictor"
     encoder: str = "laion-aesthetic"  # an encoder whose frame features are (F, 1) ratings
-
-    @property
-    def need(self) -> Need:
-        """Ratings of all frames."""
-        return Need(kind="frames", encoder=self.encoder)
 
     def units(self, film: StoryClips) -> list[Unit]:
         """Every shot."""

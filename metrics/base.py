@@ -224,6 +224,30 @@ class Metric(ABC):
         )
 
 
+@dataclass(frozen=True)
+class OfFrames(Metric):
+    """A metric on one encoder's features of frames."""
+
+    encoder: str
+
+    @property
+    def need(self) -> Need:
+        """Features of the frames that the policy takes."""
+        return Need(kind="frames", encoder=self.encoder)
+
+
+@dataclass(frozen=True)
+class OfVideos(Metric):
+    """A metric on one encoder's features of whole shots, and of texts in the same space."""
+
+    encoder: str
+
+    @property
+    def need(self) -> Need:
+        """One feature per shot."""
+        return Need(kind="video", encoder=self.encoder)
+
+
 def check_complete(film: StoryClips, unit: Unit) -> None:
     """Raise `NoValueError` where a shot that the unit needs is missing."""
     missing = [film.clips[i] for i in unit.clips if film.clips[i].video is None]

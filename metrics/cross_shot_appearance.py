@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Expects, Features, Found, Metric, Need, StoryClips, Unit, whole_story
+from metrics.base import Expects, Features, Found, Need, OfFrames, StoryClips, Unit, whole_story
 from metrics.cross_shot_consistency import mean_pair_similarity, similarity_matrix
 from metrics.frames import FrameSet, mean_feature, taken
 
@@ -33,7 +33,7 @@ def appearances(film: StoryClips, unit: Unit, need: Need, features: Features) ->
 
 
 @dataclass(frozen=True)
-class CrossShotAppearance(Metric):
+class CrossShotAppearance(OfFrames):
     """Mean similarity of the averaged frame features of all pairs of shots of a story; the matrix is kept in the detail."""
 
     name: ClassVar[str] = "cross_shot_appearance"
@@ -47,11 +47,6 @@ class CrossShotAppearance(Metric):
         keeps=("background_swap", "prompt_swap", "shot_shuffle", "frame_shuffle", "freeze"),
     )
     encoder: str = "world-dino"
-
-    @property
-    def need(self) -> Need:
-        """Features of all frames."""
-        return Need(kind="frames", encoder=self.encoder)
 
     def units(self, film: StoryClips) -> list[Unit]:
         """The film."""

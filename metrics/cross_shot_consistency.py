@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit, clip_features, whole_story
+from metrics.base import Expects, Features, Found, NoValueError, OfVideos, StoryClips, Unit, clip_features, whole_story
+from metrics.directions import directions
 
 
 def similarity_matrix(feats_SD: np.ndarray) -> np.ndarray:
@@ -26,11 +27,7 @@ def similarity_matrix(feats_SD: np.ndarray) -> np.ndarray:
         >>> similarity_matrix(np.array([[1.0, 0.0], [3.0, 4.0]])).round(3).tolist()
         [[1.0, 0.6], [0.6, 1.0]]
     """
-    x = np.asarray(feats_SD, dtype=np.float64)
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    if not (length > 0).all():
-        raise NoValueError("a feature is zero: it has no direction")
-    x = x / length
+    x = directions(feats_SD)
     return np.asarray(x @ x.T)
 
 
@@ -60,7 +57,7 @@ def mean_pair_similarity(feats_SD: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class CrossShotConsistency(Metric):
+class CrossShotConsistency(OfVideos):
     """Mean similarity of the video features of all pairs of shots of a story; the matrix is kept in the detail."""
 
     name: ClassVar[str] = "cross_shot_consistency"
@@ -71,11 +68,6 @@ class CrossShotConsistency(Metric):
     source: ClassVar[str] = "arXiv 2512.19539, section 4.3 (overall)"
     expects: ClassVar[Expects] = Expects(keeps=("prompt_swap", "shot_shuffle"))
     encoder: str = "world-clip"
-
-    @property
-    def need(self) -> Need:
-        """Video features."""
-        return Need(kind="video", encoder=self.encoder)
 
     def units(self, film: StoryClips) -> list[Unit]:
         """The film."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Features, Found, Metric, Need, NoValueError, StoryClips, Unit, clip_features, whole_story
+from metrics.base import Features, Found, NoValueError, OfVideos, StoryClips, Unit, clip_features, whole_story
 from metrics.cross_shot_consistency import similarity_matrix, upper_pairs
 
 TIE_DECIMALS = 6  # prompts that say the same must tie, whatever the last bit; ties go to the earlier pair
@@ -51,7 +51,7 @@ def top_pair_similarity(video_SD: np.ndarray, prompt_SD: np.ndarray, k: int) -> 
 
 
 @dataclass(frozen=True)
-class CrossShotConsistencyTop10(Metric):
+class CrossShotConsistencyTop10(OfVideos):
     """Mean video similarity of the ten pairs of shots whose prompts are most similar (all pairs in films with fewer)."""
 
     name: ClassVar[str] = "cross_shot_consistency_top10"
@@ -62,11 +62,6 @@ class CrossShotConsistencyTop10(Metric):
     source: ClassVar[str] = "arXiv 2512.19539, section 4.3 (top-10)"
     encoder: str = "world-clip"
     pairs: int = 10
-
-    @property
-    def need(self) -> Need:
-        """Video features."""
-        return Need(kind="video", encoder=self.encoder)
 
     def units(self, film: StoryClips) -> list[Unit]:
         """The film, with all its prompts."""

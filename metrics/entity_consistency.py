@@ -14,8 +14,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Expects, Features, Found, Metric, Need, StoryClips, Unit
-from metrics.cross_shot_appearance import appearances
+from metrics.base import Features, Found, StoryClips, Unit
+from metrics.cross_shot_appearance import CrossShotAppearance, appearances
 from metrics.cross_shot_consistency import similarity_matrix
 from stbench.story import Shot
 
@@ -38,25 +38,12 @@ def pairs_that_share(cast: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True)
-class EntityConsistency(Metric):
+class EntityConsistency(CrossShotAppearance):
     """Mean similarity of the averaged frame features over pairs of shots that share an entity; a film without such a pair has no row."""
 
     name: ClassVar[str] = "entity_consistency"
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = "cosine"
-    higher_is_better: ClassVar[bool] = True
-    range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     source: ClassVar[str] = "of this project; entity schedules as in EntityBench (arXiv 2605.15199)"
-    expects: ClassVar[Expects] = Expects(
-        falls=("identity_swap", "colour_drift", "style_drift"),
-        keeps=("background_swap", "prompt_swap", "shot_shuffle", "frame_shuffle", "freeze"),
-    )
-    encoder: str = "world-dino"
-
-    @property
-    def need(self) -> Need:
-        """Features of all frames."""
-        return Need(kind="frames", encoder=self.encoder)
 
     def units(self, film: StoryClips) -> list[Unit]:
         """The film, with the pairs that count."""

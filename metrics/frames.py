@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from metrics.base import NoValueError
+from metrics.directions import directions
 from stbench.errors import UserError
 
 ALL, AUTO = "all", "auto"
@@ -96,11 +97,7 @@ def consistency(frames: FrameSet) -> float:
     """
     if frames.total < 2:
         raise NoValueError("the shot has one frame: nothing to compare it with")
-    x = np.asarray(frames.features, np.float64)
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    if not (length > 0).all():
-        raise NoValueError("a feature is zero: it has no direction")
-    x = x / length
+    x = directions(frames.features)
     neighbours = np.flatnonzero(np.diff(frames.index) == 1)
     to_previous = np.maximum(0, (x[neighbours + 1] * x[neighbours]).sum(axis=1))
     to_first = np.maximum(0, x @ x[0])

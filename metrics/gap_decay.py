@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit, whole_story
+from metrics.base import Expects, Features, Found, NoValueError, OfFrames, StoryClips, Unit, whole_story
 from metrics.cross_shot_appearance import appearances
 from metrics.cross_shot_consistency import similarity_matrix
 from metrics.frames import taken
@@ -39,7 +39,7 @@ def gap_slope(matrix_SS: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class GapDecay(Metric):
+class GapDecay(OfFrames):
     """Slope of appearance similarity over the distance between shots: 0 remembers, below 0 forgets. The curve is in the detail."""
 
     name: ClassVar[str] = "gap_decay"
@@ -50,11 +50,6 @@ class GapDecay(Metric):
     source: ClassVar[str] = "of this project; gap-decay curves as in EntityBench (arXiv 2605.15199)"
     expects: ClassVar[Expects] = Expects(detects=("colour_drift", "style_drift"), keeps=("prompt_swap",))
     encoder: str = "world-dino"
-
-    @property
-    def need(self) -> Need:
-        """Frame features."""
-        return Need(kind="frames", encoder=self.encoder)
 
     def units(self, film: StoryClips) -> list[Unit]:
         """The film."""

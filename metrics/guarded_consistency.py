@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit, clip_features, whole_story
+from metrics.base import Expects, Features, Found, Need, NoValueError, OfFrames, StoryClips, Unit, clip_features, whole_story
 from metrics.cross_shot_appearance import appearances
 from metrics.cross_shot_consistency import similarity_matrix, upper_pairs
 from metrics.frames import taken
@@ -69,7 +69,7 @@ def guarded_mean(similarity_SS: np.ndarray, counts_SS: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class GuardedConsistency(Metric):
+class GuardedConsistency(OfFrames):
     """Mean appearance similarity over all pairs of shots; pairs that stand still, miss their prompts or are copies add nothing."""
 
     name: ClassVar[str] = "guarded_consistency"
@@ -85,11 +85,6 @@ class GuardedConsistency(Metric):
     )
     encoder: str = "world-dino"
     prompts: str | None = "world-clip"  # the encoder of shots and prompts; None: prompts are not checked
-
-    @property
-    def need(self) -> Need:
-        """Frame features."""
-        return Need(kind="frames", encoder=self.encoder)
 
     @property
     def needs(self) -> tuple[Need, ...]:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit
+from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, OfFrames, StoryClips, Unit
 from metrics.prompt_following_single_shot import cosine
 
 STEPS = 3  # between frames, on each side of a join
@@ -40,7 +40,7 @@ def speed_kept(before: np.ndarray, after: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class JoinAppearance(Metric):
+class JoinAppearance(OfFrames):
     """Similarity of the last frame of a shot and the first frame of the one that continues it."""
 
     name: ClassVar[str] = "join_appearance"
@@ -51,11 +51,6 @@ class JoinAppearance(Metric):
     source: ClassVar[str] = "of this project; the limit is named in arXiv 2512.19539"
     expects: ClassVar[Expects] = Expects(falls=("identity_swap",), detects=("colour_drift", "style_drift"), keeps=("prompt_swap", "freeze"))
     encoder: str = "world-dino"
-
-    @property
-    def need(self) -> Need:
-        """Frame features."""
-        return Need(kind="frames", encoder=self.encoder)
 
     def units(self, film: StoryClips) -> list[Unit]:
         """Every join that is no cut."""

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit, clip_features, whole_story
+from metrics.base import Expects, Features, Found, NoValueError, OfVideos, StoryClips, Unit, clip_features, whole_story
+from metrics.directions import directions
 from metrics.prompt_following_single_shot import cosine
 
 
@@ -18,12 +19,11 @@ def film_feature(feats_SD: np.ndarray) -> np.ndarray:
         >>> film_feature(np.array([[2.0, 0.0], [0.0, 1.0]])).tolist()
         [0.5, 0.5]
     """
-    x = np.asarray(feats_SD, np.float64)
-    return np.asarray((x / np.linalg.norm(x, axis=1, keepdims=True)).mean(axis=0))
+    return np.asarray(directions(feats_SD).mean(axis=0))
 
 
 @dataclass(frozen=True)
-class PromptFollowingGlobal(Metric):
+class PromptFollowingGlobal(OfVideos):
     """Similarity of the film to the story overview.
 
     The paper encodes "the whole multi-shot film" and does not say how. Here (`film="mean_of_shots"`) the film's feature
@@ -39,11 +39,6 @@ class PromptFollowingGlobal(Metric):
     expects: ClassVar[Expects] = Expects(falls=("background_swap",), keeps=("prompt_swap", "shot_shuffle"))
     encoder: str = "world-clip"
     film: str = "mean_of_shots"
-
-    @property
-    def need(self) -> Need:
-        """Video features."""
-        return Need(kind="video", encoder=self.encoder)
 
     def units(self, film: StoryClips) -> list[Unit]:
         """The film with its overview."""

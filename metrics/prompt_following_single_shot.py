@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Expects, Features, Found, Metric, Need, NoValueError, StoryClips, Unit
+from metrics.base import Expects, Features, Found, NoValueError, OfVideos, StoryClips, Unit
 
 
 def cosine(a_D: np.ndarray, b_D: np.ndarray) -> float:
@@ -25,7 +25,7 @@ def cosine(a_D: np.ndarray, b_D: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class PromptFollowingSingleShot(Metric):
+class PromptFollowingSingleShot(OfVideos):
     """Similarity of each shot's video feature to the feature of its own prompt."""
 
     name: ClassVar[str] = "prompt_following_single_shot"
@@ -38,11 +38,6 @@ class PromptFollowingSingleShot(Metric):
         falls=("prompt_swap", "shot_shuffle", "background_swap"), keeps=("identity_swap", "dropped_accessory")
     )
     encoder: str = "world-clip"
-
-    @property
-    def need(self) -> Need:
-        """Video features."""
-        return Need(kind="video", encoder=self.encoder)
 
     def units(self, film: StoryClips) -> list[Unit]:
         """Every shot with its prompt."""

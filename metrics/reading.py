@@ -1,15 +1,16 @@
-"""What Story World's reader finds in a clip, as a feature: an array of strings, so that it is cached like any other."""
+"""What Story World's reader finds in a clip, as a feature (an array of strings, so that it is cached like any other), and metrics on it."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from metrics.base import Need, NoValueError
+from metrics.base import Metric, Need, NoValueError
 
 READER = Need(kind="reading", encoder="world-reader")
 FACTS = ("place", "species", "action", "size", "colour", "accessory")
@@ -36,6 +37,23 @@ def read_fact(reading: np.ndarray, fact: str) -> str:
 def reading_detail(reading: np.ndarray) -> dict[str, Any]:
     """How well the reading explains the pixels."""
     return {"error": round(float(reading[-1]), 5)}
+
+
+@dataclass(frozen=True)
+class OfReading(Metric):
+    """A metric on one fact that the reader finds: 1 where it is as it should be, else 0."""
+
+    version: ClassVar[int] = 1
+    unit: ClassVar[str] = "share"
+    higher_is_better: ClassVar[bool] = True
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    source: ClassVar[str] = "Story World"
+    fact: ClassVar[str]
+
+    @property
+    def need(self) -> Need:
+        """What the reader finds."""
+        return READER
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.base import Expects, Features, Found, Metric, Need, StoryClips, Unit, each_shot
+from metrics.base import Expects, Features, Found, OfFrames, StoryClips, Unit, each_shot
 from metrics.frames import FrameSet, consistency, taken
 
 
@@ -27,7 +27,7 @@ def frame_consistency(feats_FD: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class SubjectConsistency(Metric):
+class SubjectConsistency(OfFrames):
     """Similarity of a shot's frames to the frame before and to the first one. A frozen shot has 1."""
 
     name: ClassVar[str] = "subject_consistency"
@@ -40,11 +40,6 @@ class SubjectConsistency(Metric):
         falls=("flicker", "noise"), keeps=("prompt_swap", "shot_shuffle", "identity_swap", "background_swap")
     )
     encoder: str = "world-dino"
-
-    @property
-    def need(self) -> Need:
-        """Features of all frames."""
-        return Need(kind="frames", encoder=self.encoder)
 
     def units(self, film: StoryClips) -> list[Unit]:
         """Every shot."""

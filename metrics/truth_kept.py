@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from metrics.base import Expects, Features, Found, Metric, Need, StoryClips, Unit
-from metrics.reading import READER, read_fact, reading_detail
+from metrics.base import Expects, Features, Found, StoryClips, Unit
+from metrics.reading import OfReading, read_fact, reading_detail
 
 
 def first_appearances(characters: list[int | None]) -> list[int | None]:
@@ -30,20 +30,8 @@ def first_appearances(characters: list[int | None]) -> list[int | None]:
 
 
 @dataclass(frozen=True)
-class _TruthKept(Metric):
+class _TruthKept(OfReading):
     """1 where a later shot shows what the character's first shot showed, else 0; nothing for scripts without truth."""
-
-    version: ClassVar[int] = 1
-    unit: ClassVar[str] = "share"
-    higher_is_better: ClassVar[bool] = True
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    source: ClassVar[str] = "Story World"
-    fact: ClassVar[str]
-
-    @property
-    def need(self) -> Need:
-        """What the reader finds."""
-        return READER
 
     def units(self, film: StoryClips) -> list[Unit]:
         """Every later shot of a character, together with its first."""

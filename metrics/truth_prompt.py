@@ -8,25 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from metrics.base import Expects, Features, Found, Metric, Need, StoryClips, Unit
-from metrics.reading import READER, read_fact, reading_detail
+from metrics.base import Expects, Features, Found, StoryClips, Unit
+from metrics.reading import OfReading, read_fact, reading_detail
 
 
 @dataclass(frozen=True)
-class _TruthOfPrompt(Metric):
+class _TruthOfPrompt(OfReading):
     """1 where the reader finds what the script's truth says, else 0; nothing for scripts without truth."""
-
-    version: ClassVar[int] = 1
-    unit: ClassVar[str] = "share"
-    higher_is_better: ClassVar[bool] = True
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    source: ClassVar[str] = "Story World"
-    fact: ClassVar[str]
-
-    @property
-    def need(self) -> Need:
-        """What the reader finds."""
-        return READER
 
     def units(self, film: StoryClips) -> list[Unit]:
         """Every shot whose truth is known."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from metrics import aesthetic_quality, aggregates, overall_consistency, subject_consistency, temporal_flickering
+from metrics import aesthetic_quality, aggregates, prompt_following_single_shot, subject_consistency, temporal_flickering
 from metrics.base import NoValueError
 from metrics.encoders import clip_tokens, sampling, vbench_transforms
 from metrics.verify.material import VICLIP, WEIGHTS, Material
@@ -169,7 +169,7 @@ def _overall(material: Material, number: int, row: Mapping[str, Any]) -> float:
     clip = vbench_transforms.clip_input(images[sampling.midpoints(len(images), wanted)], side)
     ids = clip_tokens.token_ids(prompt_of(row["video_path"]), config["text"]["context_length"])
     video, text = material.video_embedding(clip[None])[0], material.text_embedding(torch.tensor([ids]))[0]
-    return overall_consistency.overall_consistency(video.numpy(), text.numpy())
+    return prompt_following_single_shot.cosine(video.numpy(), text.numpy())
 
 
 def _extra(material: Material, name: str, fact: Any) -> Checks:
