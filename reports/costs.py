@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from reports.tables import RunScores, metric_keys
+from stbench.profiling.reading import read_timings
+from stbench.profiling.summary import p90, quantile
+from stbench.timing import LOAD, OUTSIDE, PEAK, WHOLE_SHOT
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PEAK = "peak_bytes"  # in the detail of a span, where the method measured it
-WHOLE_SHOT, LOAD = "shot", "load"  # a span that holds the others, and one that belongs to no shot
 GIB = 2**30
 OTHER = "other"
 MEMORY_FRAMES, PEAK_GIB = "memory frames", "peak GiB"
@@ -24,7 +25,7 @@ MEMORY_FRAMES, PEAK_GIB = "memory frames", "peak GiB"
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A stage of work over a whole run. `p90_s` is None with fewer than ten spans."""
+    """A stage of work over a whole run, cold shots included. `n` counts shots; `p90_s` is None with fewer than ten of them."""
 
     name: str
     n: int
@@ -34,34 +35,28 @@ class Stage:
 
 
 def stages(run: RunScores) -> list[Stage]:
-    """One line per stage, in the order in which they first appear."""
-    import numpy as np
-
-    found: dict[str, list[float]] = {}
-    for span in run.timings:
-        if isinstance(span.get("seconds"), int | float) and span.get("stage"):
-            found.setdefault(str(span["stage"]), []).append(float(span["seconds"]))
+    """One line per stage: loading, whole shots, then the stages in the order in which they first appear."""
+    timings = read_timings(run.run)
+    found: dict[str, list[float]] = {LOAD: list(timings.loads_s), WHOLE_SHOT: [shot.seconds for shot in timings.shots]}
+    for shot in timings.shots:
+        for name, seconds in shot.by_stage.items():
+            found.setdefault(name, []).append(seconds)
     return [
-        Stage(
-            name=name,
-            n=len(seconds),
-            total_s=math.fsum(seconds),
-            median_s=float(np.median(seconds)),
-            p90_s=float(np.quantile(seconds, 0.9)) if len(seconds) >= 10 else None,
-        )
-        for name, seconds in found.items()
+        Stage(name=name, n=len(values), total_s=math.fsum(values), median_s=quantile(values, 0.5), p90_s=p90(values))
+        for name, values in found.items()
+        if values
     ]
 
 
 def stage_frame(runs: Sequence[RunScores]) -> pd.DataFrame:
-    """Per run and stage: spans, seconds in all, median, p90, and seconds per finished shot. What no stage covers is "other"."""
+    """Per run and stage of a shot: shots, seconds in all, median, p90, and seconds per shot. What no stage covers is "other"."""
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
     for run in runs:
         found = stages(run)
         shots = next((stage for stage in found if stage.name == WHOLE_SHOT), None)
-        inner = [stage for stage in found if stage.name not in (WHOLE_SHOT, LOAD)]
+        inner = [stage for stage in found if stage.name != WHOLE_SHOT and stage.name not in OUTSIDE]
         if shots is None:
             continue
         rows += [{"run": run.title, "stage": s.name, **_facts(s), "seconds_per_shot": s.total_s / shots.n} for s in inner]

@@ -69,7 +69,7 @@ def test_first_shot_is_t2v_then_memory_and_a_continuation_uses_the_last_frame(ti
     assert first.keyframes
     assert second.notes["memory"] == [{"shot": "01_01", "keyframe": number} for number in range(len(first.keyframes))]
     stages = {span.stage for span in third.spans}
-    assert stages == {"text_encode", "memory_encode", "denoise", "vae_decode", "keyframes"}
+    assert stages == {"text_encode", "memory_encode", "denoise", "vae_decode", "keyframes", "quality_filter"}
 
 
 def test_same_seed_same_frames_and_resumed_equals_uninterrupted(tiny_model: Path, tmp_path: Path) -> None:
