@@ -1,13 +1,15 @@
 """What scoring costs: full model sizes with random weights (values mean nothing, times and memory do), CPU seconds, ratios in one run.
 
-    python tests/bench/bench_metrics.py [--films DIR] [--only NAME ...] [--json]
+    python tests/bench/bench_metrics.py [--films DIR] [--only NAME ...] [--threads N] [--json]
 
 DIR (or $STBENCH_BENCH_FILMS) holds mp4 shots (832x480, 81 frames) of a real model; without it a film of moving stripes of the same size
 is made. Exits with 1 if a figure is missed:
 
     subject   DINO subject consistency, in batches through the scorer, against one frame at a time with an explicit attention matrix
+    half      the same in 16 bits against 32: CPU seconds, how far the score moves, and the deviation that it reports
     second    a second protocol on the same encoders, against the first; and how often each shot was encoded
-    memory    peak memory beyond the weights for one 81-frame shot through DINO, CLIP, ViCLIP and flow; growth from 1 to 100 films
+    memory    peak memory beyond the weights for one 81-frame shot through DINO, CLIP, LAION's head on L/14, ViCLIP and flow; growth from 1
+              to 100 films
     auto      --frames auto against all frames, trained EfficientNet-Lite0 and random CLIP ViT-B/32: work, error, error reported
 """
 
@@ -32,6 +34,7 @@ from metrics.aesthetic_quality import AestheticQuality
 from metrics.background_consistency import BackgroundConsistency
 from metrics.base import Clip, Metric, StoryClips
 from metrics.cache import FeatureCache
+from metrics.encoders.half import InHalf
 from metrics.encoders.vbench import ClipB32, DinoB16, LaionAesthetic, ViclipL14
 from metrics.features import FeatureSource
 from metrics.motion import MotionMagnitude
@@ -46,7 +49,7 @@ from stbench.video import read_mp4, write_mp4
 
 HEIGHT, WIDTH, FRAMES = 480, 832, 81
 MIB = 2**20
-SUBJECT_FRAMES, SECOND_FRAMES = 17, 9  # of the shot, so that the bench ends
+SUBJECT_FRAMES, SECOND_FRAMES, HALF_FRAMES = 17, 9, 16  # of the shot, so that the bench ends
 LIMITS = {"subject": 1.7, "second": 50.0, "memory": 1024.0, "growth": 32.0, "auto": 4.0, "auto_error": 0.005}
 
 
@@ -191,6 +194,22 @@ def bench_subject(shots: list[Path], folder: Path) -> dict[str, Any]:
     return {"frames": SUBJECT_FRAMES, "loop_s": loop_s, "ours_s": ours_s, "ratio": loop_s / ours_s, "difference": difference, "good": good}
 
 
+def bench_half(shots: list[Path], folder: Path) -> dict[str, Any]:
+    encoder = features_module.ENCODERS.get(DinoB16.id).load("cpu")
+    half, frames = InHalf(encoder, "cpu"), read_mp4(shots[0])[0][:HALF_FRAMES]
+    half.encode_frames(frames[:1])
+    (full, full_s), (coarse, half_s) = timed(encoder, frames), timed(half, frames)
+    moved = abs(full - coarse)
+    good = moved <= 4 * (half.deviation or 0)
+    return {"frames": HALF_FRAMES, "ratio": full_s / half_s, "moved": moved, "deviation": half.deviation, "good": good}
+
+
+def timed(encoder: Any, frames: np.ndarray) -> tuple[float, float]:
+    """Subject consistency and CPU seconds."""
+    began = time.process_time()
+    return frame_consistency(encoder.encode_frames(frames)), time.process_time() - began
+
+
 def bench_second(shots: list[Path], folder: Path) -> dict[str, Any]:
     tale = [film([beginning(shots[0], SECOND_FRAMES, folder)])]
     cache = FeatureCache(folder / "cache")
@@ -226,8 +245,9 @@ def reset_peak() -> float:
 
 def bench_memory(shots: list[Path], folder: Path) -> dict[str, Any]:
     metrics = {
-        DinoB16.id: (SubjectConsistency(encoder=DinoB16.id), "32"),  # two full batches of an 81-frame shot: more would only take longer
+        DinoB16.id: (SubjectConsistency(encoder=DinoB16.id), "all"),
         ClipB32.id: (BackgroundConsistency(), "all"),
+        LaionAesthetic.id: (AestheticQuality(), "32"),  # two full batches of the 81 frames: more would only take longer
         ViclipL14.id: (OverallConsistency(), "all"),
         "block-flow": (MotionMagnitude(), "all"),
     }
@@ -268,16 +288,8 @@ def bench_auto(shots: list[Path], folder: Path) -> dict[str, Any]:
             detail = quick[0].detail
             work = detail["frames"] / detail.get("frames_encoded", detail["frames"])
             error = abs(quick[0].value - exact[0].value)
-            rows.append(
-                {
-                    "encoder": metric.need.encoder,
-                    "shot": path.stem,
-                    "work": work,
-                    "cpu": exact_s / quick_s,
-                    "error": error,
-                    "risk": detail["risk"],
-                }
-            )
+            facts = {"encoder": metric.need.encoder, "shot": path.stem, "work": work, "cpu": exact_s / quick_s}
+            rows.append({**facts, "error": error, "risk": detail["risk"]})
     good = all(row["work"] >= LIMITS["auto"] and row["error"] <= row["risk"] <= LIMITS["auto_error"] for row in rows)
     return {
         "shots": rows,
@@ -287,7 +299,7 @@ def bench_auto(shots: list[Path], folder: Path) -> dict[str, Any]:
     }
 
 
-BENCHES = {"subject": bench_subject, "second": bench_second, "memory": bench_memory, "auto": bench_auto}
+BENCHES = {"subject": bench_subject, "half": bench_half, "second": bench_second, "memory": bench_memory, "auto": bench_auto}
 
 
 def main() -> int:
@@ -295,20 +307,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=Path, default=os.environ.get("STBENCH_BENCH_FILMS"))
     parser.add_argument("--only", nargs="+", choices=BENCHES, default=list(BENCHES))
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
         import torch
 
-        torch.set_num_threads(1)
+        torch.set_num_threads(options.threads)
         features_module.ENCODERS = Random()  # type: ignore[assignment]
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(BENCHES[options.only[0]](shots_of(options.films, Path(folder)), Path(folder))))
         return 0
     found = {}
     for name in options.only:
-        words = [sys.executable, __file__, "--inside", "--only", name, *(["--films", str(options.films)] if options.films else [])]
+        words = [sys.executable, __file__, "--inside", "--only", name, "--threads", str(options.threads)]
+        words += ["--films", str(options.films)] if options.films else []
         found[name] = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
         if not options.json:
             print(f"{name:<8} {'ok  ' if found[name]['good'] else 'MISS'} {shown(found[name])}", flush=True)
