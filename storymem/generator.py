@@ -27,8 +27,8 @@ from storymem.fit import EXPERTS, check_fit, in_channels
 from storymem.latents import Latents
 from storymem.placing import Placer, free_device
 from storymem.positions import STRIDE, Variant, temporal_positions, use_explicit_positions
-from storymem.profiles import LIGHTNING, Model
-from storymem.recipes import LIGHTNING_ADAPTER, attach_lightning, cache_blocks, quantise
+from storymem.profiles import Model
+from storymem.recipes import LIGHTNING_ADAPTER, attach_lightning, cache_blocks, check_recipe, lightning_of, quantise
 from storymem.running import Running, allowed, place, usual
 
 T = TypeVar("T")
@@ -70,6 +70,7 @@ class Generator:
         self.running = running or usual(model.profile)
         self.world = parallel.world()
         check_fit(model)
+        check_recipe(self.running.recipe, model)
         precision = self.running.precision
         self.backend = choose_backend(self.running.attention, device, precision.transformer, processes=self.world.size)
         self.placer = Placer(self.device, place(self.running, model, device), allowed(self.running.recipe))
@@ -227,14 +228,7 @@ class Generator:
         """The few-step adapters of a base, one per expert; none for other recipes."""
         if self.running.recipe != "lightning":
             return ()
-        base = "t2v" if from_text else "m2v"
-        found = self.model.lightning.get(base)
-        if found is None and self.model.shared:
-            found = next(iter(self.model.lightning.values()), None)
-        if found is None:
-            key = f"--set weights.{LIGHTNING[base]}=PATH"
-            raise UserError(f"recipe=lightning needs the few-step adapters of {base}", where=self.profile.name, hint=key)
-        return found
+        return lightning_of(self.model, "t2v" if from_text else "m2v")
 
     def retrying(self, work: Callable[[], T]) -> tuple[T, dict[str, Any]]:
         """Do some work; when the device is full, once more with the next lower placement. What it gave, and notes for the record.

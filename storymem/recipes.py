@@ -12,15 +12,46 @@ two experts would go wrong at their boundary (diffusers#14025).
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from stbench.errors import UserError
 from storymem import adapters, lora
+from storymem.profiles import LIGHTNING, Model
 
 Recipe = Literal["exact", "cache", "lightning", "fp8"]
 LIGHTNING_ADAPTER = "lightning"
 LIGHTNING_SAMPLING = {"steps": 4, "guidance": (1.0, 1.0), "guidance_t2v": (1.0, 1.0), "shift": 5.0, "shift_t2v": 5.0}
+
+
+def check_recipe(recipe: Recipe, model: Model) -> None:
+    """What a recipe needs is here, before anything large is loaded.
+
+    Raises:
+        UserError: Few-step adapters or torchao are missing.
+    """
+    if recipe == "lightning":
+        for base in LIGHTNING:
+            if base in model.needs:
+                lightning_of(model, base)
+    if recipe == "fp8" and find_spec("torchao") is None:
+        raise UserError("torchao is not installed", where="recipe=fp8", hint="pip install 'stbench[fp8]'")
+
+
+def lightning_of(model: Model, base: str) -> tuple[Path, ...]:
+    """The few-step adapters of a base ("t2v" or "m2v"), one per expert; where both bases are one transformer, either will do.
+
+    Raises:
+        UserError: None were given.
+    """
+    found = model.lightning.get(base)
+    if found is None and model.shared:
+        found = next(iter(model.lightning.values()), None)
+    if found is None:
+        hint = f"--set weights.{LIGHTNING[base]}=PATH"
+        raise UserError(f"recipe=lightning needs the few-step adapters of {base}", where=model.profile.name, hint=hint)
+    return found
 
 
 def attach_lightning(transformer: Any, path: Path, weight: float) -> lora.LoraProof:
@@ -40,16 +71,10 @@ def quantise(transformer: Any) -> int:
     """Turn the weights of the blocks' own linear layers into 8-bit floats, in place; returns how many layers.
 
     Adapters stay in their type, and so does everything outside of the blocks.
-
-    Raises:
-        UserError: torchao is not installed.
     """
     import torch
+    from torchao.quantization import Float8WeightOnlyConfig, quantize_
 
-    try:
-        from torchao.quantization import Float8WeightOnlyConfig, quantize_
-    except ImportError as error:
-        raise UserError("torchao is not installed", where="recipe=fp8", hint="pip install 'stbench[fp8]'") from error
     chosen = []
 
     def of_a_block(module: torch.nn.Module, name: str) -> bool:

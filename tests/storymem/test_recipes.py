@@ -16,7 +16,7 @@ from tiny_wan import TinyWan
 
 from stbench.errors import UserError
 from stbench.methods import ShotRequest
-from storymem import denoise, lora
+from storymem import checkpoints, denoise, lora, recipes
 from storymem.generator import Generator
 from storymem.method import StoryMem
 from storymem.profiles import resolve
@@ -118,9 +118,19 @@ def test_lightning_is_a_second_adapter_at_its_own_weight(tiny_model: Path, tmp_p
     assert str(path) not in str(method.identity())
 
 
-def test_lightning_without_its_weights_says_what_to_set(tiny_model: Path) -> None:
-    with storymem(tiny_model, recipe="lightning").open("cpu") as maker, pytest.raises(UserError, match=r"--set weights\.lightning"):
-        maker.shot(ShotRequest(story=STORY, shot=STORY.shots[0], seed=0))
+def test_what_a_recipe_needs_is_asked_for_before_anything_is_loaded(
+    tiny_model: Path, two_experts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "load_component", lambda *_, **__: pytest.fail("it loaded"))
+    monkeypatch.setattr(recipes, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"--set weights\.lightning"), storymem(tiny_model, recipe="lightning").open("cpu"):
+        pass
+    with pytest.raises(UserError, match=r"pip install 'stbench\[fp8\]'"), storymem(tiny_model, recipe="fp8").open("cpu"):
+        pass
+    bases = replace(resolve(str(two_experts)), t2v=tmp_path)  # two bases: adapters of one are not enough
+    assert not bases.shared
+    with pytest.raises(UserError, match=r"few-step adapters of t2v.*weights\.lightning_t2v"):
+        recipes.check_recipe("lightning", replace(bases, lightning={"m2v": (tmp_path,)}))
 
 
 @pytest.mark.parametrize(
