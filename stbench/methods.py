@@ -159,5 +159,8 @@ METHODS.add("wan-t2v", "storymem.independent:WanT2V")
 METHODS.add("wan-i2v-chain", "storymem.independent:WanI2VChain")
 METHODS.add("storydiffusion", "stbench.baselines.storydiffusion:StoryDiffusion")
 METHODS.add("ic-lora", "stbench.baselines.ic_lora:IcLora")
+METHODS.add("external", "stbench.external.method:External")
+for _program in ("holocine", "memento", "storymem-upstream"):  # recipes in stbench/external/recipes
+    METHODS.add(_program, f"stbench.external.method:{_program}")
 METHODS.add("frozen", "stbench.baselines.frozen:Frozen")
 METHODS.add("world-truth", "stbench.baselines.world_truth:WorldTruth")
