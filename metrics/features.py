@@ -21,6 +21,7 @@ from metrics.entity_consistency import entities
 from metrics.entity_crops import ENTITY_FRAMES, entity_features
 from metrics.frames import ALL, FrameSet
 from metrics.reading import READER, read_clip, reader_digest
+from metrics.spent import DECODE, Spent, name_of
 from metrics.temporal_flickering import frame_differences
 from stbench.encoders import ENCODERS
 from stbench.keys import digest
@@ -40,6 +41,7 @@ class FeatureSource:
     Attributes:
         decoded: How many times a clip was decoded so far.
         encoded: How many features were computed so far, by kind.
+        spent: Time of that, by encoder.
         policy: Which frames stand for a clip: "all", "auto" or a number (see `metrics.frames`).
         half: Published encoders see pictures in half precision (see `metrics.encoders.half`).
     """
@@ -55,6 +57,7 @@ class FeatureSource:
         self._lock = threading.RLock()
         self.decoded = 0
         self.encoded: dict[Need, int] = {}
+        self.spent = Spent()
 
     def digest(self, need: Need) -> str:
         """sha256 of what makes this kind of feature, the frame policy included."""
@@ -137,7 +140,7 @@ class FeatureSource:
         if not lacking:
             return
         try:
-            self._collect(clip, list(lacking.values()))
+            self._collect(clip, list(lacking.items()))
         except VideoError:
             for need in lacking:
                 self._failures[need, content_of(need, clip)] = "the video cannot be decoded"
@@ -157,29 +160,35 @@ class FeatureSource:
         """The frames of a clip, a few at a time."""
         return batches(clip.video or Path())
 
-    def _collect(self, clip: Clip, collectors: list[Collector]) -> None:
+    def _collect(self, clip: Clip, collectors: list[tuple[Need, Collector]]) -> None:
         """Feed batches of frames until every collector has what it needs."""
         if clip.video is None:
             return
         promised = self.promised(clip)
         for _ in range(PASSES):
-            for collector in collectors:
+            for _, collector in collectors:
                 collector.start(promised)
             at = 0
-            for frames in self.batches(clip):
-                for collector in collectors:
-                    collector.add(frames, at)
+            for frames in self.spent.each(DECODE, self.batches(clip)):
+                for need, collector in collectors:
+                    with self.spent.on(name_of(need)):
+                        collector.add(frames, at)
                 at += len(frames)
             with self._lock:
                 self.decoded += 1
             promised = at
-            collectors = [collector for collector in collectors if not collector.done(at)]
+            collectors = [(need, collector) for need, collector in collectors if not self._done(need, collector, at)]
             if not collectors:
                 return
         raise VideoError("has another length each time it is decoded", where=str(clip.video), expected="a video")
 
+    def _done(self, need: Need, collector: Collector, total: int) -> bool:
+        with self.spent.on(name_of(need)):
+            return collector.done(total)
+
     def _keep(self, need: Need, content: str, collector: Collector) -> None:
-        made = collector.result()
+        with self.spent.on(name_of(need), clips=1):
+            made = collector.result()
         if not need.is_text and not np.isfinite(made).all():
             raise NoValueError(f"{need.encoder} gave a feature that is not finite")
         if isinstance(collector, Frames) and self.policy != ALL:

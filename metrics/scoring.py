@@ -15,6 +15,7 @@ from metrics.cache import FeatureCache
 from metrics.features import FeatureSource
 from metrics.frames import ALL, check_policy
 from metrics.protocols import PROTOCOLS
+from metrics.spent import note_scoring
 from stbench.scores import Score
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ def score_run(
     known = known_rows(run.scores())
     features = FeatureSource(protocol=protocol, device=device, cache=cache, known=known, policy=check_policy(frames), half=half)
     rows = score_films(films, metrics=metrics, features=features, progress=progress, workers=workers)
+    note_scoring(run, features.spent, protocol=protocol, device=device, workers=workers)
     if frames != ALL and progress:
         progress(0, len(rows), sampling_remark(rows))
     if half and progress:

@@ -63,6 +63,10 @@ def test_each_shot_is_decoded_once_and_encoded_once_per_encoder(tmp_path, encode
     assert encoder.calls["texts"] == 4  # three prompts and the overview, each once for all metrics
     assert len(rows) == 4 + 3 * 3  # four metrics of the story, three of each shot
     assert all(row.value is not None for row in rows)
+    spent = source.spent.to_json()
+    assert sum(found["clips"] for found in spent.values()) == sum(source.encoded.values()) > 0
+    assert all(found["seconds"] >= 0 for found in spent.values())
+    assert "(decoding)" in spent
 
 
 def test_a_second_scoring_reuses_rows_and_decodes_nothing(tmp_path, encoder):
@@ -71,6 +75,7 @@ def test_a_second_scoring_reuses_rows_and_decodes_nothing(tmp_path, encoder):
     again, source = score([film(tmp_path)], known=first)
     assert values(again) == values(first)
     assert (source.decoded, encoder.calls) == (0, {})
+    assert source.spent.to_json() == {}, "what is reused is never timed"
 
 
 def test_cached_features_give_the_same_scores_without_the_rows(tmp_path, encoder):
