@@ -36,6 +36,10 @@ class Listener(Protocol):
         """Something to show."""
         ...
 
+    def halting(self, reason: str) -> None:
+        """From now on no shot is begun; those in progress are finished."""
+        ...
+
     def lost(self, worker: str, story: str | None, reason: str) -> None:
         """A worker is gone, and with it the shot in progress; called before its story is given to another."""
         ...
@@ -119,6 +123,7 @@ class Drive:
 
     def _halt(self, reason: str) -> None:
         self.halted = reason
+        self.listener.halting(reason)
         self.fleet.halt(reason)
 
     def _assign(self) -> None:
@@ -131,6 +136,8 @@ class Drive:
     def _hear(self, message: Message) -> Iterator[StoryOutcome]:
         match message:
             case Progress():
+                if message.call == "shot_done" and not message.facts["reused"]:
+                    self.schedule.progressed(message.worker)
                 self.listener.progress(message)
             case Ready():
                 self._false_starts = 0

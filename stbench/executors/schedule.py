@@ -9,7 +9,7 @@ import heapq
 from collections import Counter
 from collections.abc import Mapping
 
-MAX_LOSSES = 3  # of workers while they filmed one story; then the story is at fault
+MAX_LOSSES = 3  # of workers in a row at one shot; then the shot is at fault, and not the machines
 
 
 class Schedule:
@@ -57,6 +57,10 @@ class Schedule:
         story = heapq.heappop(self._ready)[2]
         self.working[worker] = story
         return story
+
+    def progressed(self, worker: str) -> None:
+        """A shot of the worker's story was made, so it was not the story that cost workers before."""
+        self._losses.pop(self.working.get(worker, ""), None)
 
     def ended(self, worker: str) -> None:
         """The worker is done with its story, however it ended."""

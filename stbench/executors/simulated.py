@@ -151,13 +151,14 @@ class SimulatedFleet:
         name, conditions = str(story), self._conditions
         dies_s, at_s = self._dies_s[worker], self.clock
         for index in range(self.done[name], len(self._shot_s[name])):
-            made_s = at_s + self._shot_s[name][index] + conditions.overhead_s + conditions.requests * conditions.latency_s
+            took_s = self._shot_s[name][index]
+            made_s = at_s + took_s + conditions.overhead_s + conditions.requests * conditions.latency_s
             if made_s > dies_s:
                 self.lost_s += max(dies_s - at_s, 0.0)
                 self._put(max(dies_s, at_s) + conditions.detection_s, Lost(worker=worker, reason="failed"))
                 return
             self._put(at_s, Progress(worker=worker, call="shot_started", story=name, shot=index))
-            self._put(made_s, Progress(worker=worker, call="shot_done", story=name, shot=index))
+            self._put(made_s, Progress(worker=worker, call="shot_done", story=name, shot=index, facts={"seconds": took_s, "reused": False}))
             at_s = made_s
         outcome = StoryOutcome(story=name, made=len(self._shot_s[name]), reused=0, failed=0, skipped=0)
         self._put(at_s, Ended(worker=worker, outcome=outcome))
@@ -189,6 +190,9 @@ class SimulatedFleet:
         """A finished shot is on the disk, whatever becomes of its worker."""
         if message.call == "shot_done" and message.story is not None and message.shot is not None:
             self.done[message.story] = max(self.done[message.story], message.shot + 1)
+
+    def halting(self, reason: str) -> None:
+        """Nobody interrupts a simulation."""
 
     def lost(self, worker: str, story: str | None, reason: str) -> None:
         """One worker less."""

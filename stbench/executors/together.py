@@ -130,6 +130,9 @@ class _Crew:
         else:
             display.failure(story, shot, **facts)
 
+    def halting(self, reason: str) -> None:
+        self._studio.display.line(f"  stopping: {reason}; shots in progress are finished (Ctrl-C again drops them)")
+
     def lost(self, worker: str, story: str | None, reason: str) -> None:
         self._studio.journal.add("worker_lost", worker=worker, story=story, reason=reason)
         self._studio.display.line(f"  lost worker {worker}  {reason}" + (f" -> {story} goes on elsewhere" if story else ""))

@@ -57,7 +57,7 @@ def alone(film, run_words: list[str], tmp_path: Path) -> dict:
 
 
 def asked(tmp_path: Path) -> Counter[str]:
-    return Counter(line.rpartition(" ")[0] for line in (tmp_path / "asked.log").read_text().splitlines())
+    return Counter(line.rsplit(" ", 2)[0] for line in (tmp_path / "asked.log").read_text().splitlines())
 
 
 def test_two_workers_make_what_one_makes_and_again_there_is_nothing_to_do(crew, alone: dict, tmp_path: Path):
@@ -66,7 +66,7 @@ def test_two_workers_make_what_one_makes_and_again_there_is_nothing_to_do(crew, 
     assert json.loads(done.stdout)["verdict"] == "complete"
     assert facts(tmp_path / "run") == alone
     assert set(asked(tmp_path).values()) == {1}
-    assert len({line.split()[-1] for line in (tmp_path / "asked.log").read_text().splitlines()}) == 2  # both worked
+    assert len({line.split()[-2] for line in (tmp_path / "asked.log").read_text().splitlines()}) == 2  # both worked
     result = check_run(tmp_path / "run")
     assert (result.verdict, result.remarks) == ("valid", [])
     again = crew()
@@ -100,6 +100,7 @@ def test_a_killed_driver_takes_its_workers_along_and_the_same_command_continues(
 def test_ctrl_c_finishes_the_shots_in_progress_and_begins_none(crew, tmp_path: Path):
     stopped = crew(FAKE_ONCE=f"ctrl-c {tmp_path / 'marker'} ant 01_02", FAKE_SLEEP="0.2")
     assert stopped.returncode == 130
+    assert "stopping: the run was interrupted; shots in progress are finished" in stopped.stderr
     assert "are safe in" in stopped.stderr
     assert "--workers 2" in stopped.stderr  # the command that continues
     assert (tmp_path / "run" / "shots" / "ant" / "01_02.json").exists()  # the shot in progress was finished

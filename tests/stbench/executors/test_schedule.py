@@ -33,6 +33,15 @@ def test_a_story_that_kills_its_workers_is_given_up():
     assert schedule.finished
 
 
+def test_a_long_story_on_machines_that_come_and_go_is_not_at_fault():
+    schedule = Schedule({"a": 9})
+    for n in range(3 * MAX_LOSSES):
+        assert schedule.take(f"w{n}", now=0.0) == "a"
+        schedule.progressed(f"w{n}")
+        assert schedule.lost(f"w{n}") is None
+    schedule.progressed("nobody")
+
+
 def test_a_story_of_another_process_is_asked_for_later():
     schedule = Schedule({"a": 2, "b": 1})
     assert schedule.take("w0", now=0.0) == "a"
