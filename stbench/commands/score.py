@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stbench.display import Display
 
 DEFAULT_PROTOCOL = "lite"  # for films made elsewhere: needs no download
-SHOWN = 24  # lines of a mapping; all of it is in mapping.json
+SHOWN = 24  # lines of a mapping, files left over; all of it is in mapping.json
 _EPILOG = """\b
 Examples:
   stbench score runs/memory
@@ -142,6 +142,7 @@ def mapping_lines(layout: Layout) -> list[str]:
     if len(layout.sources) > SHOWN:
         lines.append(f"  … and {len(layout.sources) - SHOWN} more shots; all of them are in mapping.json of the run folder")
     lines += [f"  note: {remark}" for remark in layout.remarks]
+    lines += [f"  {_extra_text(layout)}"] if layout.extra else []
     return ["which file is which shot:", *lines, f"  {_counts_text(layout)}"]
 
 
@@ -152,7 +153,7 @@ def trouble_lines(layout: Layout) -> list[str]:
         if source.kind:
             groups.setdefault(f"{source.story}: {source.kind} ({source.problem})", []).append(source.shot.id)
     lines = [f"! {why}: {', '.join(shots)}" for why, shots in groups.items()]
-    lines += ["! extra: " + ", ".join(f"{path.parent.name}/{path.name}" for path in layout.extra)] if layout.extra else []
+    lines += [f"! {_extra_text(layout)}"] if layout.extra else []
     return [*lines, f"videos: {_counts_text(layout)}"] if lines else []
 
 
@@ -161,6 +162,11 @@ def _shot_line(source: Source) -> str:
     part = f" frames {source.span[0]}..{source.span[1] - 1}" if source.span else ""
     trouble = f"  {(source.kind or '').upper()}: {source.problem}" if source.kind else ""
     return f"{source.story} {source.shot.id}  <-  {name}{part}{trouble}"
+
+
+def _extra_text(layout: Layout) -> str:
+    names = [f"{path.parent.name}/{path.name}" for path in layout.extra[:SHOWN]]
+    return "extra: " + ", ".join([*names, f"and {len(layout.extra) - SHOWN} more"] if len(layout.extra) > SHOWN else names)
 
 
 def _counts_text(layout: Layout) -> str:
