@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FILE = ".finished.json"
 PACKAGES = ("stbench", "storymem", "metrics", "reports")
+OUTSIDE = ("stbench.external.", "stbench.adoption.")  # methods that film with what is not among the program's own files
 EMBEDDED = "world"  # the model whose files are among the program's own
 
 
@@ -96,7 +97,7 @@ def finished(config: RunConfig, out: Path) -> RunOutcome | None:
 def _mark(config: RunConfig) -> str | None:
     """Hash of what was asked and of every file of the program; None for models and methods that live elsewhere."""
     target = METHODS.target(config.method)
-    if config.model != EMBEDDED or target.partition(":")[0].partition(".")[0] not in PACKAGES:
+    if config.model != EMBEDDED or target.partition(":")[0].partition(".")[0] not in PACKAGES or target.startswith(OUTSIDE):
         return None
     asked = {name: value for name, value in asdict(config).items() if RunConfig.__dataclass_fields__[name].metadata == IDENTITY}
     suite = with_references(load_suite(config.suite), config.references)

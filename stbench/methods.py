@@ -114,7 +114,8 @@ class ShotMaker(Protocol):
 class Method(Protocol):
     """A way to make films. Built by `from_options`, cheap until `open` is entered.
 
-    It may also have `card()`, a `MethodCard` for tables.
+    It may also have `card()`, a `MethodCard` for tables, and `take_over(folder, journal)` in place of making shots, where films are there
+    already (`stbench.adoption.method`).
     """
 
     name: str
@@ -159,6 +160,7 @@ METHODS.add("wan-t2v", "storymem.independent:WanT2V")
 METHODS.add("wan-i2v-chain", "storymem.independent:WanI2VChain")
 METHODS.add("storydiffusion", "stbench.baselines.storydiffusion:StoryDiffusion")
 METHODS.add("ic-lora", "stbench.baselines.ic_lora:IcLora")
+METHODS.add("videos", "stbench.adoption.method:Videos")
 METHODS.add("external", "stbench.external.method:External")
 for _program in ("holocine", "memento", "storymem-upstream"):  # recipes in stbench/external/recipes
     METHODS.add(_program, f"stbench.external.method:{_program}")

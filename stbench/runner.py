@@ -30,6 +30,7 @@ from stbench.methods import METHODS, Method, card_of
 from stbench.repeat import in_words, measure
 from stbench.scores import Aggregate, aggregate
 from stbench.scoring import check_protocol, report_runs, score_folder
+from stbench.storage.mirror import fetch_all, publisher, push_rest
 from stbench.store import RunFolder
 from stbench.suites import Suite, load_suite, with_references
 from stbench.verified import Verified
@@ -145,8 +146,11 @@ def run(config: RunConfig, display: Display, *, now: Callable[[], float] = time.
         folder = RunFolder(out, manifest)
         try:
             _mend(folder, display, manifest_damaged=there is not None and not there.intact, now=now)
+            if fetched := fetch_all(config.mirror, folder, now):
+                display.notes([f"{fetched} shots fetched from {config.mirror}"])
             outcomes = _film(config, method, folder, display, resumed=there is not None, now=now)
             _finish_manifest(folder, outcomes, now)
+            push_rest(config.mirror, folder, now)
             _measure_spread(config, method, folder, display, now)
             films = [path for part in folder.story_records() if (path := write_film(folder, part))]
             outcome = _score_and_sum_up(config, folder, outcomes, films, display)
@@ -224,10 +228,16 @@ def _film(
             device=manifest.device,
             attempts=config.retries + 1,
             on_error=config.on_error,
+            published=publisher(config.mirror, folder, journal),
         )
         outcomes: list[StoryOutcome] = []
         alone = config.alone or not any(left.values())
-        filming = film_stories(folder.stories, lambda story: film_story(studio, story)) if alone else film_together(studio, config, left)
+        if take_over := getattr(method, "take_over", None):  # films that are there already
+            filming = take_over(folder, journal)
+        elif alone:
+            filming = film_stories(folder.stories, lambda story: film_story(studio, story))
+        else:
+            filming = film_together(studio, config, left)
         try:
             for outcome in filming:
                 display.story_done(outcome)
@@ -262,7 +272,7 @@ def _measure_spread(config: RunConfig, method: Method, folder: RunFolder, displa
     if found is None or found.times < config.repeat - 1:
 
         def film(copy: RunFolder) -> None:
-            _film(config, method, copy, display, resumed=copy.events_path.exists(), now=now)
+            _film(replace(config, mirror=None), method, copy, display, resumed=copy.events_path.exists(), now=now)
 
         found = measure(folder, config.repeat - 1, film)
         folder.manifest = folder.manifest.model_copy(update={"repeat": found})

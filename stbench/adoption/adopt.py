@@ -7,7 +7,7 @@ the very same frames. The records say where each shot came from. The same comman
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +35,11 @@ MAPPING = "mapping.json"
 Progress = Callable[[str], None]
 
 
+def identity_of(folder: Path) -> dict[str, Any]:
+    """Identity of films from a folder: its name. Their bytes are in the records, so an exchanged file is taken over anew."""
+    return {"method": METHOD, "version": 1, "folder": folder.resolve().name}
+
+
 def manifest_of(folder: Path, suite: Suite, *, protocol: str, device: str, out: Path) -> Manifest:
     """The manifest of a run that is made of a folder's videos. Their bytes are in the records, not in the identity."""
     name = folder.resolve().name
@@ -43,7 +48,7 @@ def manifest_of(folder: Path, suite: Suite, *, protocol: str, device: str, out: 
         name=out.resolve().name,
         method=METHOD,
         description=f"videos made elsewhere, from the folder {name}",
-        identity={"method": METHOD, "version": 1, "folder": name},
+        identity=identity_of(folder),
         model="none",
         options={},
         protocol=protocol,
@@ -73,22 +78,29 @@ def adopt(layout: Layout, wanted: Manifest, out: Path, *, progress: Progress | N
         sources: list[Source] = []
         with closing(Journal(folder.events_path, now)) as journal:
             journal.add("videos_adopted", folder=wanted.identity["folder"], **layout.counts())
-            for story in folder.stories:
-                mine = [source for source in layout.sources if source.story == story.id]
+            for story, found in take_over(folder, layout, journal):
                 if progress:
                     progress(story.id)
-                sources += _adopt_story(folder, story, mine, journal)
+                sources += found
         done = sum(source.kind is None for source in sources)
         counts = manifest.counts.model_copy(update={"done": done})
         status = "complete" if done == counts.expected else "partial" if done else "failed"
         folder.manifest = manifest.model_copy(update={"status": status, "counts": counts, "finished": round(now(), 3)})
         folder.manifest.save(out)
-        found = replace(layout, sources=tuple(sources))
-        write_json(
-            out / MAPPING,
-            {"counts": found.counts(), "shots": [_as_json(source) for source in sources], "extra": [path.name for path in layout.extra]},
-        )
-        return found
+        return write_mapping(folder, replace(layout, sources=tuple(sources)))
+
+
+def take_over(folder: RunFolder, layout: Layout, journal: Journal) -> Iterator[tuple[Story, list[Source]]]:
+    """Copy or cut what the layout maps, story by story; yields what became of its sources."""
+    for story in folder.stories:
+        yield story, _adopt_story(folder, story, [source for source in layout.sources if source.story == story.id], journal)
+
+
+def write_mapping(folder: RunFolder, layout: Layout) -> Layout:
+    """Say in the run folder which file became which shot."""
+    shots, extra = [_as_json(source) for source in layout.sources], [path.name for path in layout.extra]
+    write_json(folder.path / MAPPING, {"counts": layout.counts(), "shots": shots, "extra": extra})
+    return layout
 
 
 def _adopt_story(folder: RunFolder, story: Story, sources: list[Source], journal: Journal) -> list[Source]:
