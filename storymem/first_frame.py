@@ -46,7 +46,7 @@ class WanI2V:
     def missing(model: str, options: Mapping[str, str]) -> dict[str, hub.Repository]:
         """Published weights that a named model needs and that are not on this machine, by part."""
         lacking = model == WAN.name and "weights.m2v" not in options and hub.local(hub.M2V) is None
-        return {"m2v": hub.M2V} if lacking else {}
+        return {"m2v": replace(hub.M2V, what="image-to-video base")} if lacking else {}
 
     def identity(self) -> Mapping[str, Any]:
         """Everything that changes pixels, but for the first frames."""

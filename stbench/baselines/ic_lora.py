@@ -1,7 +1,7 @@
 """`ic-lora`: a story's keyframes as storyboards by FLUX.1-dev with the in-context storyboard adapter, then image-to-video for each shot.
 
 From arXiv 2410.23775 and its public README: one image of three panels, 1024x1536 in all, a caption with [MOVIE-SHOTS] and [SCENE-k], the
-adapter `film-storyboard` on FLUX.1-dev at full weight. This is "IC-LoRA + Wan2.2-I2V" of StoryMem's comparison.
+adapter `film-storyboard` on FLUX.1-dev. This is "IC-LoRA + Wan2.2-I2V" of StoryMem's comparison.
 
 Where papers are silent, and what is done here:
 
@@ -11,7 +11,7 @@ Where papers are silent, and what is done here:
   would not be full.
 - The caption is the story's overview, then each shot's first-frame prompt as it is; no names are put in angle brackets. Text beyond 512
   tokens is not read.
-- 28 steps and guidance 3.5, which diffusers states for FLUX.1-dev.
+- 28 steps and guidance 3.5, diffusers' defaults for FLUX.1-dev; the adapter at full weight.
 - Each panel starts from noise of its own shot's seed.
 - Panels are cut at equal heights; the animator crops and shrinks them.
 - Every shot starts from its own keyframe, whether it continues the previous one or not.

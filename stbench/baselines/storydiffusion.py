@@ -1,7 +1,8 @@
 """`storydiffusion`: a story's keyframes by SDXL with consistent self-attention (arXiv 2405.01434), then image-to-video for each shot.
 
-From the paper: SDXL without training, 50 DDIM steps, guidance 5.0, half of the other images' tokens sampled. Of its two parts only the
-first is used, as in StoryMem's comparison "StoryDiffusion + Wan2.2-I2V": its motion predictor makes way for Wan.
+Taken to be the paper's own settings, without its text at hand: SDXL untrained, 50 DDIM steps, guidance 5.0, half of the other images'
+tokens sampled. Of its two parts only the first is used, as in StoryMem's comparison "StoryDiffusion + Wan2.2-I2V": its motion predictor
+makes way for Wan.
 
 Where papers are silent, and what is done here:
 

@@ -109,6 +109,12 @@ def test_the_adapter_counts_and_its_weight_too(painters: dict[str, Path], story:
     assert not np.array_equal(full[0].pixels, half[0].pixels)
 
 
+def test_half_precision_draws_nearly_the_same(painters: dict[str, Path], story: Callable[..., Story]) -> None:
+    whole, half = (painter(painters, dtype=dtype).paint(story(4), SEEDS[:4], Stopwatch("cpu")) for dtype in ("float32", "bfloat16"))
+    for one, other in zip(whole, half, strict=True):
+        assert 0 < np.abs(one.pixels.astype(int) - other.pixels).mean() < 3
+
+
 def spoiled(painters: dict[str, Path], to: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Path:
     save_file(change(load_file(painters["storyboard"] / ADAPTER_FILE)), to / "adapter.safetensors")
     return to / "adapter.safetensors"

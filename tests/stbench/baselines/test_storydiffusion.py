@@ -158,6 +158,12 @@ def test_consistent_attention_changes_the_pictures(painters: dict[str, Path], st
     assert np.array_equal(apart[0].pixels, alone[0].pixels)
 
 
+def test_half_precision_draws_nearly_the_same(painters: dict[str, Path], story: Callable[..., Story]) -> None:
+    whole, half = (paint(painters, story(3), dtype=dtype, id_images="2") for dtype in ("float32", "bfloat16"))
+    for one, other in zip(whole, half, strict=True):
+        assert 0 < np.abs(one.pixels.astype(int) - other.pixels).mean() < 3
+
+
 def test_a_prompt_that_is_too_long_is_said_to_be_cut(painters: dict[str, Path], story: Callable[..., Story]) -> None:
     keyframes = paint(painters, story(2, shot1="a fox " * 60))
     assert [keyframe.text_cut for keyframe in keyframes] == [False, True]
