@@ -27,16 +27,18 @@ class Shots:
 
     def __init__(self, generator: Generator):
         self.generator = generator
+        self._unsaid: dict[str, Any] = {}  # notes of what happened before the first shot
 
     def prepare(self, stories: Sequence[Story]) -> None:
         """Encode all prompts of a run at once, then free the text encoder."""
         prompts = [shot.prompt for story in stories for shot in story.shots]
-        self.generator.retrying(lambda: self.generator.prepare_texts(prompts))
+        _, self._unsaid = self.generator.retrying(lambda: self.generator.prepare_texts(prompts))
         self.generator.free_text_encoder()
 
     def shot(self, request: ShotRequest) -> ShotResult:
         """Make one shot."""
         result, notes = self.generator.retrying(lambda: self._shot(request))
+        notes, self._unsaid = {**self._unsaid, **notes}, {}
         return replace(result, notes={**result.notes, **notes})
 
     def _shot(self, request: ShotRequest) -> ShotResult:

@@ -110,6 +110,23 @@ def test_out_of_memory_in_a_shot_is_in_its_record_and_changes_no_pixel(tiny_mode
     assert np.array_equal(made.frames, expected.frames)
 
 
+def test_out_of_memory_before_the_first_shot_is_in_the_record_of_the_first(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, failures = Generator.prepare_texts, ["now"]
+
+    def once_full(self: Generator, prompts: Any) -> None:
+        if failures:
+            failures.pop()
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        real(self, prompts)
+
+    monkeypatch.setattr(Generator, "prepare_texts", once_full)
+    with storymem(tiny_model).open("cpu") as maker:
+        maker.prepare([SHORT])
+        first, second = (maker.shot(ShotRequest(story=SHORT, shot=shot, seed=3)).notes for shot in SHORT.shots)
+    assert (first["placement"], first["out_of_memory_with"]) == ("offload", "resident")
+    assert "out_of_memory_with" not in second
+
+
 @pytest.mark.parametrize("placement", ["offload", "group-offload"])
 def test_a_placement_changes_no_pixel_and_no_identity(tiny_model: Path, tmp_path: Path, placement: str) -> None:
     plain, placed = storymem(tiny_model), storymem(tiny_model, placement=placement)
