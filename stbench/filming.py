@@ -95,6 +95,10 @@ def _anybody(story: str) -> None:
     """One process films, so every story is its own."""
 
 
+def _kept_here(record: ShotRecord) -> None:
+    """The run folder is where shots are."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Studio:
     """What filming needs, the same for all stories that one process films."""
@@ -109,6 +113,7 @@ class Studio:
     on_error: str = "skip-story"  # one of `stbench.config.POLICIES`
     halt: Halt = field(default_factory=Halt)
     shared: bool = False  # other processes film other stories of this run, so scores and manifest are not this one's to change
+    published: Callable[[ShotRecord], None] = _kept_here  # what else happens to a finished shot
     ensure: Callable[[str], None] = _anybody  # raises if the story is no longer this process's to publish
 
     @cached_property
@@ -252,6 +257,7 @@ def _attempt(studio: Studio, request: ShotRequest, key: str, records: list[ShotR
         )
     studio.journal.add("shot_done", story=story.id, shot=shot.id, key=key, video=record.video.sha256, seconds=record.seconds)
     _write_timing(studio, request, result, watch, publishing)
+    studio.published(record)
     return record
 
 
@@ -263,8 +269,7 @@ def _write_timing(studio: Studio, request: ShotRequest, result: ShotResult, watc
     spans = [whole, *as_facts((*result.spans, *publishing.spans), watch.began)]
     if not maker.made and maker.load_s is not None:
         spans.insert(0, SpanFact(stage=LOAD, seconds=round(maker.load_s, 4)))
-    for span in spans:
-        studio.timing.add("span", **facts, **span.model_dump(exclude_none=True))
+    studio.timing.add_all("span", [{**facts, **span.model_dump(exclude_none=True)} for span in spans])
     maker.made.add(mode)
 
 

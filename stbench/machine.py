@@ -40,13 +40,13 @@ class Watch:
 
     def __enter__(self) -> Watch:
         self._gpu_before = self._gpu.read() if self._gpu else {}
-        self._cpu, self._wall, self._waited = time.process_time(), time.time(), _waited_s()
+        self._cpu, self._wall, self._waited = time.process_time(), time.time(), waited_s()
         self.began = time.perf_counter()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self.seconds = time.perf_counter() - self.began
-        waited = _waited_s()
+        waited = waited_s()
         facts: dict[str, Any] = {
             ON_HOST: resident_bytes(),
             "cpu_s": round(time.process_time() - self._cpu, 4),
@@ -81,7 +81,7 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _waited_s() -> float | None:
+def waited_s() -> float | None:
     """Seconds that the main thread was ready to run and had no core; None where the system does not count them."""
     try:
         return int(_SCHEDULER.read_text(encoding="ascii").split()[1]) / 1e9

@@ -129,7 +129,10 @@ def read_series(runs: Sequence[RunFolder], wanted: Sequence[str] = (), *, floor:
         names = list(dict.fromkeys(name for _, points in members for name in points))
         for name in [*wanted] if wanted else names:
             if name in names:
-                found.append(_series(group, name, members, floor))
+                rows = [points[name] for _, points in members if name in points]
+                unit, higher, _ = rows[-1]
+                of_name = [point for _, _, point in rows]
+                found.append(series_of(group, name, of_name, unit=unit, higher_is_better=higher, floor=floor))
     missing = [name for name in wanted if all(series.quantity != name for series in found)]
     if missing or not found:
         known = sorted({name for run in runs for name in _points(run, ())} | {PEAK, "STAGE.p50"})
@@ -193,19 +196,19 @@ def label_of(manifest: Manifest) -> str:
     return manifest.versions.get("commit") or day
 
 
-def _series(group: str, name: str, members: Sequence[Any], floor: float) -> Series:
-    rows = [points[name] for _, points in members if name in points]
-    unit, higher, newest = rows[-1]
-    points = [point for _, _, point in rows]
-    points = [_beside(point, newest) for point in points]
+def series_of(
+    group: str, quantity: str, points: Sequence[Point], *, unit: str, higher_is_better: bool | None, floor: float = FLOOR
+) -> Series:
+    """A series with its noise and steps. Points of another kind than the newest get a reason and do not count."""
+    points = [_beside(point, points[-1]) for point in points]
     counted = [(at, point.value) for at, point in enumerate(points) if point.reason is None and point.value is not None]
     values = [value for _, value in counted]
     steps = [Step(at=counted[s.at][0], before=s.before, after=s.after, score=s.score) for s in find_steps(values, floor=floor)]
     return Series(
         group=group,
-        quantity=name,
+        quantity=quantity,
         unit=unit,
-        higher_is_better=higher,
+        higher_is_better=higher_is_better,
         points=tuple(points),
         noise=noise(values) if len(values) >= MIN_POINTS else None,
         steps=tuple(steps),

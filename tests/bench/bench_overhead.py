@@ -1,0 +1,140 @@
+"""What the harness costs beside generating: `python tests/bench/bench_overhead.py [--shots N] [--json]`.
+
+Films shots of the world model as `stbench run` does and tells the time that everything beside the method takes (keys, journal, spans,
+machine facts, the mp4 written, decoded back and synced to the disk, the record) as a share of the method's own. Loading and scoring are not
+in it. Then the spans alone: shots with the stopwatch and shots with one that does nothing, by turns.
+
+Time is that of the clock without what the process waited for a core, so that other work on the machine does not decide; waiting for the
+disk is in it. Exits with 1 above 2%.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stbench.claim import claim
+from stbench.config import RunConfig
+from stbench.display import Display
+from stbench.filming import LazyMaker, Studio, film_story
+from stbench.journal import Journal
+from stbench.machine import waited_s
+from stbench.methods import ShotRequest, ShotResult
+from stbench.runner import prepare
+from stbench.store import RunFolder
+from stbench.timing import Stopwatch
+
+LIMIT = 0.02
+
+
+def clock() -> float:
+    """Seconds, without those that were spent waiting for a core (where the system counts them)."""
+    return time.perf_counter() - (waited_s() or 0.0)
+
+
+@dataclass
+class Metered:
+    """A maker that notes the seconds of each shot; everything else that the process does is the harness."""
+
+    maker: Any
+    spent: list[float] = field(default_factory=list)
+
+    def shot(self, request: ShotRequest) -> ShotResult:
+        """Make one shot."""
+        began = clock()
+        made: ShotResult = self.maker.shot(request)
+        self.spent.append(clock() - began)
+        return made
+
+
+class Idle(Stopwatch):
+    """Measures nothing."""
+
+    @contextmanager
+    def time(self, stage: str, **detail: Any) -> Iterator[None]:
+        """Nothing."""
+        yield
+
+    def lap(self, name: str) -> None:
+        """Nothing."""
+
+
+def filmed(folder: Path, shots: int) -> tuple[float, float]:
+    """Seconds of the method, and of all that filming does beside it."""
+    config = RunConfig(method="storymem", suite="world-mini", out=folder, device="cpu", score=False)
+    method, _, manifest, out = prepare(config)
+    with claim(out, manifest):
+        manifest.save(out)
+        run = RunFolder(out, manifest)
+        with (
+            closing(Journal(run.events_path, time.time)) as journal,
+            closing(Journal(run.timing_path, time.time)) as timing,
+            LazyMaker(method, "cpu", Display(), run.stories) as lazy,
+        ):
+            meter = Metered(lazy.get())
+            lazy._maker = meter  # type: ignore[assignment]
+            studio = Studio(folder=run, maker=lazy, journal=journal, timing=timing, display=Display(), device="cpu")
+            began = clock()
+            for story in run.stories:
+                film_story(studio, story)
+                if len(meter.spent) >= shots:
+                    break
+            whole = clock() - began
+    return sum(meter.spent), whole - sum(meter.spent)
+
+
+def spans(rounds: int) -> float:
+    """Seconds of a shot with spans, as a ratio to one without, the median over pairs."""
+    import storymem.generator
+    import storymem.method
+    from storymem.generator import Take
+    from storymem.method import StoryMem
+
+    method = StoryMem.from_options(model="world", options={})
+    ratios = []
+    with method.open("cpu") as maker:
+        generator = maker.generator
+        take = Take(prompt="a cat", seed=0, sampling=method.options.sampling(generator.profile, from_text=True))
+        generator.take(take)
+        for number in range(rounds):
+            seconds = {}
+            for watch in (Stopwatch, Idle) if number % 2 else (Idle, Stopwatch):
+                storymem.generator.Stopwatch = watch  # type: ignore[misc]
+                began = clock()
+                generator.take(take)
+                seconds[watch] = clock() - began
+            ratios.append(seconds[Stopwatch] / seconds[Idle])
+    storymem.generator.Stopwatch = Stopwatch  # type: ignore[misc]
+    return statistics.median(ratios)
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--shots", type=int, default=12)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        method_s, harness_s = filmed(Path(folder) / "run", options.shots)
+    ratio = spans(options.shots)
+    share = harness_s / method_s
+    out = sys.stderr if options.json else sys.stdout
+    print(f"method   {method_s:8.3f} s", file=out)
+    print(f"harness  {harness_s:8.3f} s, {share:.2%} of the method's (at most {LIMIT:.0%})", file=out)
+    print(f"spans    {ratio - 1:+8.2%} of a shot, median of {options.shots} pairs", file=out)
+    if options.json:
+        print(json.dumps({"method_s": method_s, "harness_s": harness_s, "share": share, "spans": ratio - 1}))
+    sys.exit(share > LIMIT)
+
+
+if __name__ == "__main__":
+    main()
