@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from stbench.errors import InvalidRunError
+from stbench.errors import InvalidRunError, printable
 from stbench.films import film_is_current
 from stbench.finished import distrust
 from stbench.journal import read_journal
@@ -80,7 +80,7 @@ class CheckResult:
         text = [f"{self.verdict.upper()}  {self.run}   {self.done}/{self.expected} shots"]
         text += [f"  {'FAIL' if rule in broken else 'ok  '}  {rule:<10} {meaning}" for rule, meaning in RULES.items()]
         text += [f"  FAIL  {problem.rule}: {problem.where}: {problem.found}" for problem in self.problems]
-        return text + [f"  note  {remark}" for remark in self.remarks]
+        return [printable(line) for line in text + [f"  note  {remark}" for remark in self.remarks]]
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""

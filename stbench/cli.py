@@ -201,6 +201,9 @@ def run_app(app: typer.Typer, name: str, arguments: list[str] | None = None) -> 
         if isinstance(error, OSError) and error.errno in DISK_REFUSES:
             where = f"{error.filename}: " if error.filename else ""
             _fail(f"{where}{error.strerror}; what is finished is safe; mend the disk, then repeat the command", EXIT_PARTIAL, wants_json)
+        if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            path = str(error.filename)
+            _fail(f"{path if len(path) < 80 else path[:80] + '…'}: {error.strerror}", EXIT_USAGE, wants_json)
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
             _fail(error.format_message(), EXIT_USAGE, wants_json, hint=f"{name} --help")
         if type(error).__name__ == "InterruptedRunError":

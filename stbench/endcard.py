@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -91,13 +92,13 @@ def next_command(outcome: RunOutcome) -> str:
     if outcome.done < outcome.expected and not outcome.command.startswith("stbench score"):
         return outcome.command
     if not outcome.scored:
-        return f"stbench score {outcome.folder.path}"
+        return shlex.join(["stbench", "score", str(outcome.folder.path)])
     others = _neighbours(outcome.folder.path)
     if others:
-        return f"stbench report {' '.join(str(path) for path in (*others[:3], outcome.folder.path))}"
+        return shlex.join(["stbench", "report", *(str(path) for path in (*others[:3], outcome.folder.path))])
     if "--method storymem" in outcome.command and "--out" not in outcome.command and "--set" not in outcome.command:
         return outcome.command.replace("--method storymem", "--method wan-t2v") + "   # the same without memory"
-    return f"stbench check {outcome.folder.path}"
+    return shlex.join(["stbench", "check", str(outcome.folder.path)])
 
 
 def _neighbours(path: Path) -> list[Path]:

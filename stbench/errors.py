@@ -30,6 +30,16 @@ def did_you_mean(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | 
     return f"did you mean {near[0]!r}?" if near else None
 
 
+def printable(text: str) -> str:
+    r"""Text of a user's file as part of one line, without what could steer a terminal.
+
+    Example:
+        >>> printable("a\x1b[31m\nb")
+        'a?[31m b'
+    """
+    return "".join(char if char.isprintable() else " " if char.isspace() else "?" for char in text)
+
+
 class UserError(Exception):
     """Bad input: one clear line that says what was found, what was expected and what to do.
 

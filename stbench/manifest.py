@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
-from stbench.errors import InvalidRunError, UserError
+from stbench.errors import InvalidRunError, UserError, printable
 from stbench.files import read_small_json, write_json
 from stbench.keys import digest
 from stbench.migration import migrated
@@ -56,6 +56,7 @@ def _distinct(stories: tuple[Story, ...]) -> tuple[Story, ...]:
     return stories
 
 
+OneLine = Annotated[str, AfterValidator(printable)]  # it goes to terminals and labels as it is
 StoryField = Annotated[Story, BeforeValidator(_a_story), PlainSerializer(lambda story: story.to_json())]
 
 
@@ -68,8 +69,8 @@ class Frozen(BaseModel):
 class SuiteFact(Frozen):
     """Which suite the stories came from. `version` is "user" for a user's own scripts; `stories` counts the whole suite."""
 
-    name: str
-    version: str
+    name: OneLine
+    version: OneLine
     digest: str
     stories: int
 
@@ -98,18 +99,18 @@ class Manifest(Frozen):
 
     schema_number: int = SCHEMA
     status: Literal["started", "complete", "partial", "failed"]
-    name: str
-    method: str
-    description: str
+    name: OneLine
+    method: OneLine
+    description: OneLine
     identity: dict[str, Any]
-    model: str
-    options: dict[str, str]
-    protocol: str
+    model: OneLine
+    options: dict[OneLine, OneLine]
+    protocol: OneLine
     suite: SuiteFact
     stories: Annotated[tuple[StoryField, ...], AfterValidator(_distinct)]
     seed: int
-    device: str
-    versions: dict[str, str]
+    device: OneLine
+    versions: dict[OneLine, OneLine]
     started: float  # seconds since the epoch
     finished: float | None = None
     counts: Counts

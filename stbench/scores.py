@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from stbench.errors import printable
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -75,7 +77,7 @@ class Score:
             True
         """
         known = {f.name for f in fields(cls)}
-        row = {name: value for name, value in data.items() if name in known}
+        row: dict[str, Any] = {name: printable(value) if isinstance(value, str) else value for name, value in data.items() if name in known}
         if row.get("value") is not None:
             row["value"] = float(row["value"])
         return cls(**row)

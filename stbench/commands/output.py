@@ -5,20 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from stbench.errors import printable as printable
+
 
 def examples(*commands: str) -> str:
     """An epilog that `--help` prints line by line."""
     return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
-
-
-def printable(text: str) -> str:
-    r"""Text of a user's file, without what could steer a terminal.
-
-    Example:
-        >>> printable("a\x1b[31mb")
-        'a?[31mb'
-    """
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def print_json(data: dict[str, Any]) -> None:

@@ -33,8 +33,8 @@ class Ledger:
         lines = path.read_text().splitlines() if path and path.is_file() else []
         if lines and lines[0] == first:
             for line in lines[1:]:
-                facts = json.loads(line)
-                self._known[facts.pop("name")] = Tally(**{**facts, "wrong": tuple(facts["wrong"])})
+                name, tried, good, wrong = (json.loads(line)[key] for key in ("name", "tried", "good", "wrong"))
+                self._known[name] = Tally(tried=tried, good=good, wrong=tuple(wrong))
         elif path:
             path.write_text(first + "\n")
 

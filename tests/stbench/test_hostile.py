@@ -237,3 +237,31 @@ def test_a_record_cannot_name_a_file_that_no_folder_can_hold(run, name):
     data["video"]["name"] = name
     path.write_text(json.dumps(sealed(data)))
     assert "records" in {problem.rule for problem in check_run(run).problems}
+
+
+def test_what_a_run_folder_says_does_not_steer_the_terminal(run, film):
+    evil = "x\x1b[31m\x07"
+
+    def spoil(data):
+        data |= dict.fromkeys(("name", "method", "description", "protocol"), evil) | {"options": {evil: evil}}
+        data["suite"] |= {"name": evil}
+
+    change_manifest(run, spoil)
+    for name, change in (
+        ("scores.jsonl", {"metric": evil, "story": evil}),
+        ("timing.jsonl", {"stage": evil, "story": evil, "seconds": evil}),
+    ):
+        first, *rest = (run / name).read_text().splitlines()
+        (run / name).write_text("\n".join([json.dumps(sealed(json.loads(first) | change)), *rest, ""]))
+    for words in (("check", run), ("report", run), ("compare", run, run)):
+        done = film(*words)
+        assert "x?[31m?" in done.err + done.out or words[0] != "check"
+        assert not {"\x1b", "\x07"} & set(done.out + done.err), words
+
+
+@pytest.mark.parametrize("option", ["--suite", "--out", "--reference"])
+def test_a_name_too_long_for_the_system_is_one_line(film, run_words, option):
+    done = film(*run_words, option, "a" * 5000)
+    assert done.code == 2
+    assert "File name too long" in done.err
+    assert len(done.err) < 300
