@@ -17,6 +17,7 @@ from stbench.commands import baseline as baseline_command
 from stbench.commands import compare as compare_command
 from stbench.commands import fetch as fetch_command
 from stbench.commands import gate as gate_command
+from stbench.commands import method as method_command
 from stbench.commands import paper as paper_command
 from stbench.commands import profile as profile_command
 from stbench.commands import protocol as protocol_command
@@ -152,6 +153,7 @@ def list_(
 status_command.register(app)
 compare_command.register(app)
 paper_command.register(app)
+method_command.register(app)
 baseline_command.register(app)
 gate_command.register(app)
 verify_command.register(app)

@@ -200,6 +200,7 @@ def test_the_command_line_has_exactly_these_flags():
         "verify": ["--attention", "--device", "--dtype", "--json", "folder"],
         "report": ["--answers", "--by", "--cost", "--embed", "--intervals", "--json", "--out", "--questions", "--study", "runs"],
         "compare": ["--json", "--strict", "base", "new"],
+        "method": [],
         "paper": [
             "--also",
             "--device",
