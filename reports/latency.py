@@ -128,7 +128,7 @@ def _timeline(frame: pd.DataFrame) -> Any:
     styles = run_styles(list(dict.fromkeys(frame["memory"])))
     for name, part in frame.groupby("memory", sort=False):
         ax.plot(part["end_s"], part["gib"], label=name, drawstyle="steps-pre", markersize=4, **styles[str(name)])
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.15 * frame["gib"].max())
     ax.set_xlabel("seconds since the shot began")
     ax.set_ylabel("GiB")
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
@@ -142,7 +142,7 @@ def _steps(frame: pd.DataFrame) -> Any:
         ax.plot(
             part["step"], part["median_s"], label=f"{expert} expert" if expert != "only" else "step", markersize=4, **styles[str(expert)]
         )
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.15 * frame["median_s"].max())
     ax.set_xlabel("step")
     ax.set_ylabel("seconds")
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
@@ -155,7 +155,7 @@ def _memory(frame: pd.DataFrame) -> Any:
     for name, label in (("shot_s", "whole shot"), ("denoise_s", "sampling loop")):
         part = frame[frame[name].notna()]
         ax.plot(part["memory"], part[name], label=label, markersize=4, **styles[name])
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.15 * frame["shot_s"].max())
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("memory frames")
     ax.set_ylabel("seconds")

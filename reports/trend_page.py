@@ -20,7 +20,7 @@ LINE, LEFT_OUT, BETTER, WORSE = "#2f7fd1", "#8c8c94", "#16a37f", "#d1495b"
 MOST_LABELS = 12
 
 
-def write_trend(series: Sequence[Series], out: Path, *, floor: float = FLOOR, title: str = "trend") -> Path:
+def write_trend(series: Sequence[Series], out: Path, *, floor: float = FLOOR, title: str = "Trend") -> Path:
     """Write `index.html` into a folder; returns its path."""
     make_folder(out)
     groups: dict[str, list[tuple[Series, Figure]]] = {}
