@@ -73,6 +73,10 @@ def run(
     worker_gpus: Annotated[
         float | None, typer.Option(min=0, help="GPUs of one Ray worker, such as 0.5.", show_default="1 on cuda, else 0")
     ] = None,
+    mirror: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Store finished shots there too (s3://…), and fetch what is there.", show_default=False),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes that film stories at the same time.")] = 1,
     gpus: Annotated[str | None, typer.Option(metavar="0,1,…", help="One such process on each of these GPUs.", show_default=False)] = None,
     protocol: Annotated[str, typer.Option(help="Protocol to score under; see `stbench list protocols`.")] = "world",
@@ -88,6 +92,7 @@ def run(
     """Film the stories of a suite with a method, score them, and report. The same command continues."""
     from stbench.config import RunConfig, check_device, check_executor, check_policy, parse_gpus, parse_options
     from stbench.runner import run as run_it
+    from stbench.storage.mirror import check_url
 
     config = RunConfig(
         method=method,
@@ -103,6 +108,7 @@ def run(
         executor=check_executor(executor, ray_address=ray_address, worker_gpus=worker_gpus, gpus=gpus),
         ray_address=ray_address,
         worker_gpus=worker_gpus,
+        mirror=check_url(mirror) if mirror else None,
         workers=workers,
         gpus=parse_gpus(gpus, workers=workers, device=device),
         score=score,

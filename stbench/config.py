@@ -43,6 +43,7 @@ class RunConfig:
     executor: str = field(default=EXECUTORS[0], metadata=RUNTIME)
     ray_address: str | None = field(default=None, metadata=RUNTIME)
     worker_gpus: float | None = field(default=None, metadata=RUNTIME)  # of one Ray worker; a fraction lets several share one
+    mirror: str | None = field(default=None, metadata=RUNTIME)  # URL of a copy of all finished shots
     workers: int = field(default=1, metadata=RUNTIME)  # processes that film stories at the same time
     gpus: tuple[str, ...] = field(default=(), metadata=RUNTIME)  # one process on each of them
     repeat: int = field(default=1, metadata=RUNTIME)  # film every shot so often in all, and measure the spread
@@ -71,6 +72,7 @@ class RunConfig:
             "ray_address",
             "workers",
             "worker_gpus",
+            "mirror",
             "repeat",
         ):
             value = getattr(self, name)

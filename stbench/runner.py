@@ -177,7 +177,7 @@ def _mend(folder: RunFolder, display: Display, *, manifest_damaged: bool, now: C
 
 def _nothing_to_do(config: RunConfig, display: Display) -> RunOutcome | None:
     """The outcome of a finished run, without loading anything; None where there is something to do, or where it is not certain."""
-    if (config.options or config.references) and config.out is None:  # the folder's name needs the method's identity
+    if config.mirror or ((config.options or config.references) and config.out is None):  # the folder's name needs the method's identity
         return None
     out = config.out or default_out(
         method=config.method, suite=_suite_name(config), model=config.model, seed=config.seed, identity_digest=None

@@ -111,6 +111,7 @@ class Task:
         device: "cpu" or "cuda".
         attempts: Per shot.
         on_error: One of `stbench.config.POLICIES`.
+        mirror: Where finished shots are stored too.
     """
 
     run: Path
@@ -121,3 +122,4 @@ class Task:
     device: str
     attempts: int
     on_error: str
+    mirror: str | None = None

@@ -77,6 +77,7 @@ def task_of(studio: Studio, config: RunConfig) -> Task:
         device=studio.device.partition(":")[0] if config.gpus else studio.device,
         attempts=studio.attempts,
         on_error=studio.on_error,
+        mirror=config.mirror,
     )
 
 

@@ -21,6 +21,7 @@ from stbench.filming import Halt, LazyMaker, Studio, film_story
 from stbench.journal import Journal, segment_path
 from stbench.methods import METHODS, Method
 from stbench.storage.leases import BEATS, LeaseLostError, Leases
+from stbench.storage.mirror import publisher
 from stbench.store import RunFolder
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Worker:
             halt=self.halt,
             shared=True,
             ensure=self.leases.ensure,
+            published=publisher(task.mirror, folder, journals[0]),
         )
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         return self

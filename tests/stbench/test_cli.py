@@ -159,6 +159,7 @@ def test_the_command_line_has_exactly_these_flags():
             "--json",
             "--limit",
             "--method",
+            "--mirror",
             "--model",
             "--on-error",
             "--out",
