@@ -2,7 +2,7 @@
 
     python tests/scale/scale.py                        bounded: about ten minutes on a free core
     python tests/scale/scale.py --long                 50 kills of each kind
-    python tests/scale/scale.py --only simulation      one part; also: efficiency, memory, kills, world, cost
+    python tests/scale/scale.py --only efficiency      one part; also: memory, kills, storage, world
 
 Shots sleep, so they need no processor: what is left is the overhead of the harness. Ends with 1 if a limit is not kept.
 """
@@ -191,17 +191,46 @@ class cluster:  # noqa: N801 (used like a function, in a `with`)
         self._cluster.shutdown()
 
 
+def part_storage(work: Path, verdicts: Verdicts, options: argparse.Namespace) -> None:
+    from object_store import by_command, by_faulty_client, server
+
+    print("Object store: moto's S3 server on this machine")
+    place = Place(folder=work / "storage", lengths=[3, 2, 2])
+    with server():
+        wrong = by_command(place)
+        verdicts.line(f"filmed into a mirror, disk lost, same command: {wrong or 'the same run, nothing made again'}", kept=not wrong)
+        for seed in range(options.seed, options.seed + (20 if options.long else 3)):
+            injected, wrong = by_faulty_client(place, seed)
+            verdicts.line(f"{injected} requests failed (seed {seed}): {wrong or 'the same shots came back'}", kept=not wrong)
+
+
+def part_world(work: Path, verdicts: Verdicts, options: argparse.Namespace) -> None:
+    """The embedded model, on one thread each: frames and scores of two workers are those of one."""
+    print("Story World, three stories, storymem")
+    found = []
+    for words in ([], ["--workers", "2"]):
+        place = Place(folder=work / f"world{len(words)}", lengths=[])
+        process = place.start(*words, "--method", "storymem", "--suite", "world-mini")
+        if process.wait(timeout=7200) not in (0, 3):
+            raise SystemExit(place.said())
+        found.append(place.facts())
+    shots = len(found[0]["records"])
+    verdicts.line(f"{shots} shots, records, frames and scores bit for bit the same", kept=shots > 0 and found[0] == found[1])
+
+
 PARTS: dict[str, Callable[[Path, Verdicts, argparse.Namespace], None]] = {
     "efficiency": part_efficiency,
     "memory": part_memory,
     "kills": part_kills,
+    "storage": part_storage,
+    "world": part_world,
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--long", action="store_true", help="50 kills of each kind")
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between")
+    parser.add_argument("--only", default=",".join(name for name in PARTS if name != "world"), help="parts, with commas between")
     parser.add_argument("--executors", default="local,ray")
     parser.add_argument("--sleep", type=float, default=2.0, help="seconds of one shot in the part efficiency")
     parser.add_argument("--seed", type=int, default=0)
