@@ -1,0 +1,114 @@
+"""A mirror on a real S3 server of this machine (moto's): through the command, and through a client whose requests fail."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fleet_runs import Place
+
+SECRET = "a-key-that-must-not-be-in-any-file"
+URL = "s3://films/run"
+
+
+class Faulty:
+    """A store some of whose requests are throttled, time out, keep half of the bytes (saying so or not) or show late what was written."""
+
+    def __init__(self, store: Any, seed: int, rate: float = 0.06):
+        self._store, self._random, self._rate = store, random.Random(seed), rate
+        self._late: dict[str, int] = {}
+        self.injected = 0
+
+    def _fails(self) -> bool:
+        fails = self._random.random() < self._rate
+        self.injected += fails
+        return fails
+
+    def _refuse(self) -> None:
+        if self._fails():
+            raise OSError(16, "SlowDown: please reduce your request rate")
+        if self._fails():
+            raise TimeoutError("the request timed out")
+
+    def pipe_file(self, path: str, data: bytes) -> None:
+        self._refuse()
+        if self._fails():
+            self._store.pipe_file(path, data[: len(data) // 2])
+            raise ConnectionResetError("connection reset by peer")
+        self._store.pipe_file(path, data[: len(data) // 2] if self._fails() else data)
+        self._late[path] = 2 if self._fails() else 0
+
+    def cat_file(self, path: str) -> bytes:
+        self._refuse()
+        self._late[path] = self._late.get(path, 0) - 1
+        if self._late[path] >= 0:
+            raise FileNotFoundError(path)
+        return self._store.cat_file(path)
+
+
+@contextmanager
+def server() -> Iterator[None]:
+    """The server, and where to find it and how to log in, in the environment alone."""
+    from moto.server import ThreadedMotoServer
+
+    moto = ThreadedMotoServer(port=0, verbose=False)
+    moto.start()
+    _, port = moto.get_host_and_port()
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "films",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "NO_PROXY": "127.0.0.1",
+    }
+    os.environ.update(settings)
+    try:
+        import s3fs
+
+        s3fs.S3FileSystem().mkdir("films")
+        yield
+    finally:
+        moto.stop()
+
+
+def by_command(place: Place) -> list[str]:
+    """Film with two workers into a mirror, lose the disk, repeat the command; what went wrong."""
+    words = ["--workers", "2", "--mirror", URL]
+    if place.start(*words).wait(timeout=1800) != 0:
+        return [place.said()]
+    before = place.facts()
+    holds = [str(path) for path in place.run.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    wrong = [f"the secret is in {name}" for name in holds]
+    shutil.rmtree(place.run)
+    asked = sum(place.asked().values())
+    if place.start(*words).wait(timeout=1800) != 0:
+        return [*wrong, place.said()]
+    if place.facts() != before:
+        wrong.append("records, frames or scores differ")
+    if sum(place.asked().values()) != asked:
+        wrong.append(f"{sum(place.asked().values()) - asked} shots were made again")
+    return wrong
+
+
+def by_faulty_client(place: Place, seed: int) -> tuple[int, list[str]]:
+    """Store and fetch the shots of a run through a client whose requests fail; how many failed, and what went wrong."""
+    import s3fs
+
+    from stbench.storage.mirror import Mirror
+    from stbench.store import RunFolder
+    from stbench.verified import Verified
+
+    run, before = RunFolder.open(place.run), place.facts()
+    store = Faulty(s3fs.S3FileSystem(use_listings_cache=False), seed)
+    mirror = Mirror(f"s3://films/faulty-{seed}", store=store, sleep=lambda _: None)
+    for part in run.story_records():
+        for record in part.records:
+            mirror.push(run, record)
+    shutil.rmtree(place.run / "shots")
+    fetched = sum(len(mirror.pull(run, story, Verified(run.path))) for story in run.stories)
+    wrong = [] if fetched == sum(place.lengths) else [f"{fetched} of {sum(place.lengths)} shots came back"]
+    return store.injected, wrong if place.facts() == before else [*wrong, "records, frames or scores differ"]
