@@ -6,7 +6,6 @@ Both give flow in frame heights per frame, so that sizes of videos can be compar
 from __future__ import annotations
 
 import hashlib
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,38 +35,40 @@ class BlockFlow:
 
     def flow(self, frames: np.ndarray) -> np.ndarray:
         """(F, H, W, 3) uint8 → (F - 1, h, w, 2) float32."""
-        grey = [_grey(frame) for frame in frames]
-        return np.stack([_match(a, b) for a, b in pairwise(grey)])
+        grey = np.stack([_grey(frame) for frame in frames])
+        return _match(grey[:-1], grey[1:])
 
 
 def _grey(frame: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 → grey float32, at most `WORK_PX` rows, sides cut to whole blocks."""
+    """(H, W, 3) uint8 → grey levels as int16, at most `WORK_PX` rows, sides cut to whole blocks."""
     from PIL import Image
 
     image = Image.fromarray(frame).convert("L")
     if image.height > WORK_PX:
         image = image.resize((round(image.width * WORK_PX / image.height), WORK_PX), Image.Resampling.BOX)
-    pixels = np.asarray(image, np.float32)
+    pixels = np.asarray(image, np.int16)
     if min(pixels.shape) < CELL_PX:
         pixels = np.pad(pixels, [(0, max(0, CELL_PX - side)) for side in pixels.shape], mode="edge")
     return pixels[: pixels.shape[0] // CELL_PX * CELL_PX, : pixels.shape[1] // CELL_PX * CELL_PX]
 
 
 def _match(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """(h, w, 2) steps from `before` to `after`."""
-    rows, columns = before.shape[0] // CELL_PX, before.shape[1] // CELL_PX
-    padded = np.pad(after, REACH_PX, mode="edge")
+    """(P, H, W) pairs of pictures → (P, h, w, 2) steps from `before` to `after`."""
+    pairs, height, width = before.shape
+    rows, columns = height // CELL_PX, width // CELL_PX
+    padded = np.pad(after, [(0, 0), (REACH_PX, REACH_PX), (REACH_PX, REACH_PX)], mode="edge")
     steps = sorted(
         ((y, x) for y in range(-REACH_PX, REACH_PX + 1) for x in range(-REACH_PX, REACH_PX + 1)), key=lambda s: s[0] ** 2 + s[1] ** 2
     )
-    best, chosen = np.full((rows, columns), np.inf, np.float32), np.zeros((rows, columns, 2), np.float32)
+    best, chosen = np.full((pairs, rows, columns), np.inf, np.float32), np.zeros((pairs, rows, columns, 2), np.float32)
     for y, x in steps:
-        moved = padded[REACH_PX + y : REACH_PX + y + before.shape[0], REACH_PX + x : REACH_PX + x + before.shape[1]]
-        cost = np.abs(before - moved).reshape(rows, CELL_PX, columns, CELL_PX).mean(axis=(1, 3)) + REST * np.hypot(x, y)
+        moved = padded[:, REACH_PX + y : REACH_PX + y + height, REACH_PX + x : REACH_PX + x + width]
+        apart = np.abs(before - moved).reshape(pairs, rows, CELL_PX, width).sum(axis=2, dtype=np.int16)  # whole numbers: exact in any order
+        cost = apart.reshape(pairs, rows, columns, CELL_PX).sum(axis=3) / CELL_PX**2 + REST * np.hypot(x, y)
         better = cost < best
         best[better] = cost[better]
         chosen[better] = (x, y)
-    return np.asarray(chosen / before.shape[0], np.float32)
+    return np.asarray(chosen / height, np.float32)
 
 
 class RaftLarge(Published):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from small_films import film
 
 from metrics.base import Clip, NoValueError, StoryClips
@@ -147,6 +148,20 @@ def test_block_flow_finds_a_shifted_picture(x, y, seed):
     flow = BlockFlow().flow(np.stack([before, after]))
     assert flow.shape == (1, 6, 10, 2)
     np.testing.assert_allclose(flow[0, 1:-1, 1:-1] * 48, np.broadcast_to([x, y], (4, 8, 2)), atol=1e-5)
+
+
+def test_flow_is_that_of_a_search_block_by_block():
+    frames = np.random.default_rng(3).integers(100, 140, (3, 17, 25, 3), dtype=np.uint8)
+    grey = np.stack([np.asarray(Image.fromarray(frame).convert("L"), float) for frame in frames])[:, :16, :24]
+    flow = BlockFlow().flow(frames)
+    assert flow.shape == (2, 2, 3, 2)
+    for pair, row, column in np.ndindex(2, 2, 3):
+        block, around = grey[pair, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8], np.pad(grey[pair + 1], 7, mode="edge")
+        costs = {}
+        for y, x in np.ndindex(15, 15):
+            apart = np.abs(around[8 * row + y : 8 * row + y + 8, 8 * column + x : 8 * column + x + 8] - block).mean()
+            costs[x - 7, y - 7] = apart + 0.25 * np.hypot(x - 7, y - 7)
+        assert costs[tuple(np.rint(flow[pair, row, column] * 16).astype(int))] == pytest.approx(min(costs.values()), abs=1e-6)
 
 
 def test_flow_is_in_frame_heights_whatever_the_size():
