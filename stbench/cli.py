@@ -19,6 +19,7 @@ from stbench.commands import fetch as fetch_command
 from stbench.commands import gate as gate_command
 from stbench.commands import method as method_command
 from stbench.commands import paper as paper_command
+from stbench.commands import plan as plan_command
 from stbench.commands import profile as profile_command
 from stbench.commands import protocol as protocol_command
 from stbench.commands import report as report_command
@@ -162,6 +163,7 @@ paper_command.register(app)
 method_command.register(app)
 baseline_command.register(app)
 gate_command.register(app)
+plan_command.register(app)
 verify_command.register(app)
 validate_metrics_command.register(app)
 profile_command.register(app)
