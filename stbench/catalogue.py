@@ -13,6 +13,7 @@ from stbench.registry import Registry
 
 REGISTRIES = {"methods": "stbench.methods:METHODS", "metrics": "metrics.base:METRICS", "protocols": "metrics.protocols:PROTOCOLS"}
 MODELS = "storymem.profiles"
+OWN = ("stbench", "storymem")  # packages with methods of this project
 KINDS: Registry[Any] = Registry("kind of thing")
 for _kind in (*REGISTRIES, "models", "suites"):
     KINDS.add(_kind, _kind)
@@ -39,8 +40,21 @@ def load(target: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def about(registry: Registry[Any], name: str) -> str:
-    """First line of the docstring of a registered class; of a protocol, its title."""
+def own_methods() -> list[tuple[str, str]]:
+    """(name, one line about it) of every method of this project, whatever else is installed and whatever this machine lacks."""
+    registry: Registry[Any] = load(REGISTRIES["methods"])
+    own = [name for name in registry if registry.target(name).partition(".")[0] in OWN]
+    return [(name, about(registry, name, here=False)) for name in own]
+
+
+def about(registry: Registry[Any], name: str, *, here: bool = True) -> str:
+    """First line of the docstring of a registered class; of a protocol or a recipe, its title.
+
+    Args:
+        registry: Where it is registered.
+        name: Its name.
+        here: Whether to say what of it is missing on this machine.
+    """
     module, _, attribute = registry.target(name).partition(":")
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
@@ -48,7 +62,7 @@ def about(registry: Registry[Any], name: str) -> str:
     for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.name == attribute:
             return (ast.get_docstring(node) or "").partition("\n")[0]
-    return str(getattr(registry.get(name), "title", ""))
+    return str(getattr(registry.get(name), "title" if here else "about", ""))
 
 
 def _models() -> list[tuple[str, str]]:

@@ -48,7 +48,7 @@ class Plan:
 
 
 class StoryMem:
-    """The StoryMem method on one model.
+    """Keeps keyframes of earlier shots in a memory that conditions later ones: the method of the paper.
 
     Args:
         model: Profile and weights.

@@ -1,4 +1,4 @@
-"""The README shows what the program prints. `python tests/test_docs.py` writes the blocks anew.
+"""The README shows what the program prints, and its methods. `python tests/test_docs.py` writes the blocks anew.
 
 Terminal libraries change how they draw a help page (boxes, widths, `TEXT` or `<str>`), not what it says; so words are
 compared, without spacing, box characters and the names of types.
@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"```text\n\$ (stbench [^\n]*--help)\n(.*?)```", re.DOTALL)
+METHODS = re.compile(r"<!-- methods:begin -->\n(.*?)<!-- methods:end -->", re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)[^)]*\)")
 
 
@@ -44,6 +45,17 @@ def test_readme_shows_the_real_help(command: str, shown: str) -> None:
     assert words(shown) == words(run_help(command)), "run: python tests/test_docs.py"
 
 
+def method_table() -> str:
+    """The README's table of methods, from the registry."""
+    from stbench.catalogue import own_methods
+
+    return "| method | what it is |\n|---|---|\n" + "".join(f"| `{name}` | {about} |\n" for name, about in own_methods())
+
+
+def test_readme_lists_every_method_as_the_registry_does() -> None:
+    assert METHODS.findall(README.read_text(encoding="utf-8")) == [method_table()], "run: python tests/test_docs.py"
+
+
 def test_readme_has_help_blocks() -> None:
     assert len(blocks()) >= 2
 
@@ -63,4 +75,5 @@ def test_readme_names_the_two_commands_that_ci_runs() -> None:
 
 if __name__ == "__main__":
     text = README.read_text(encoding="utf-8")
+    text = METHODS.sub(lambda _: f"<!-- methods:begin -->\n{method_table()}<!-- methods:end -->", text)
     README.write_text(BLOCK.sub(lambda match: f"```text\n$ {match[1]}\n{run_help(match[1])}```", text), encoding="utf-8")

@@ -237,4 +237,4 @@ def __getattr__(name: str) -> type[External]:
     _, missing = find_places(recipe, {})
     state = f"missing here: {', '.join(missing)}" if missing else "here"
     never = "; never run with the real program" if recipe.never_run else ""
-    return type(name, (External,), {"name": name, "recipe_file": file, "title": f"{recipe.about} ({state}{never})"})
+    return type(name, (External,), {"name": name, "recipe_file": file, "about": recipe.about, "title": f"{recipe.about} ({state}{never})"})
