@@ -6,11 +6,10 @@ VALID: every rule holds. PARTIAL: every rule holds for what is there, but shots 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from stbench.errors import InvalidRunError, printable
+from stbench.errors import InvalidRunError
 from stbench.films import film_is_current
 from stbench.finished import distrust
 from stbench.journal import read_journal
@@ -23,76 +22,9 @@ from stbench.store import RunFolder
 from stbench.story import Shot, Story
 from stbench.suites import stories_digest
 from stbench.sums import altered
+from stbench.verdict import RULES as RULES
+from stbench.verdict import CheckResult, Problem
 from stbench.video import VideoError, read_mp4, read_png
-
-RULES: dict[str, str] = {
-    "manifest": "the manifest is readable and its suite digest is that of its stories",
-    "records": "every record is readable and stands where its story and shot say",
-    "key-chain": "every shot's key and inputs follow from the identity, the story, the seed and the shots before it",
-    "seeds": "every shot's seed follows from the run's seed, the story and the shot's place",
-    "digests": "every file has the bytes that its record states",
-    "decode": "every video decodes to the frames, size and rate of its record, every still to its size",
-    "counts": "the manifest's status and counts are those of the records",
-    "films": "every film is joined from the recorded shots",
-    "scores": "every score is readable, given once, and about a shot of this run",
-    "comparable": "all values of a metric are of one version, unit and encoder",
-    "report": "the report's files are as they were written",
-    "journal": "the journal holds whole lines and knows how every shot came to be",
-    "timing": "every measured time is possible: not negative, of a shot of this run, no longer than the shot took",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """A broken rule: where, and what was found."""
-
-    rule: str
-    where: str
-    found: str
-
-
-@dataclass(kw_only=True)
-class CheckResult:
-    """What the verifier found.
-
-    Attributes:
-        run: The folder.
-        problems: Broken rules.
-        remarks: Facts that break no rule.
-        done: Verified shots.
-        expected: Shots of the run.
-    """
-
-    run: Path
-    problems: list[Problem] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    done: int = 0
-    expected: int = 0
-
-    @property
-    def verdict(self) -> Literal["valid", "partial", "invalid"]:
-        """Of the whole folder."""
-        return "invalid" if self.problems else "valid" if self.done == self.expected else "partial"
-
-    def lines(self) -> list[str]:
-        """For people: the verdict, every rule, every problem."""
-        broken = {problem.rule for problem in self.problems}
-        text = [f"{self.verdict.upper()}  {self.run}   {self.done}/{self.expected} shots"]
-        text += [f"  {'FAIL' if rule in broken else 'ok  '}  {rule:<10} {meaning}" for rule, meaning in RULES.items()]
-        text += [f"  FAIL  {problem.rule}: {problem.where}: {problem.found}" for problem in self.problems]
-        return [printable(line) for line in text + [f"  note  {remark}" for remark in self.remarks]]
-
-    def to_json(self) -> dict[str, Any]:
-        """For programs."""
-        broken = {problem.rule for problem in self.problems}
-        return {
-            "verdict": self.verdict,
-            "run": str(self.run),
-            "n": {"done": self.done, "expected": self.expected},
-            "rules": {rule: "fail" if rule in broken else "ok" for rule in RULES},
-            "problems": [{"rule": p.rule, "where": p.where, "found": p.found} for p in self.problems],
-            "remarks": self.remarks,
-        }
 
 
 def check_run(path: Path) -> CheckResult:
@@ -112,6 +44,7 @@ def check_run(path: Path) -> CheckResult:
     result.expected = sum(len(story.shots) for story in folder.stories)
     records = [record for story in folder.stories for record in checker.story(story)]
     result.done = len(records)
+    checker.missing(records)
     checker.counts()
     checker.films()
     checker.scores()
@@ -215,6 +148,23 @@ class _Checker:
             return
         if shape != (record.height, record.width, 3):
             self.broken("decode", where, f"{name} is {shape}, expected {(record.height, record.width, 3)}")
+
+    def missing(self, records: list[ShotRecord]) -> None:
+        """Which shots are not there, and what the journal says about it."""
+        there = {(record.story, record.shot) for record in records}
+        said: dict[tuple[str, str], str] = {}
+        for event in read_journal(self.folder.events_path).events:
+            story = str(event.get("story"))
+            match event.get("event"):
+                case "run_started" | "run_continued":
+                    self.result.command = str(event.get("command"))
+                case "shot_failed":
+                    said[story, str(event.get("shot"))] = str(event.get("reason"))
+                case "shots_skipped" if isinstance(event.get("shots"), list):
+                    said |= {(story, str(shot)): f"left out: {event.get('reason')}" for shot in event["shots"]}
+        for name in ((story.id, shot.id) for story in self.folder.stories for shot in story.shots):
+            if name not in there:
+                self.result.missing[name] = said.get(name, "not made yet")
 
     def counts(self) -> None:
         """The manifest tells the truth about how far the run is."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -122,3 +123,26 @@ def test_what_is_not_a_run_folder_is_a_usage_error(film, tmp_path):
         done = film("check", path)
         assert done.code == 2
         assert "expected a run folder" in done.err
+
+
+def test_check_says_what_is_missing_why_and_what_to_do(film, run_words, tmp_path, monkeypatch, fake):
+    plain = fake.FakeShots.shot
+
+    def fail(self, request):
+        if (request.story.id, request.shot.id) == ("ant", "01_02"):
+            raise RuntimeError("out of luck")
+        return plain(self, request)
+
+    monkeypatch.setattr(fake.FakeShots, "shot", fail)
+    film(*run_words)
+    done = film("check", tmp_path / "run")
+    assert done.code == 3
+    assert "miss  ant 01_02: RuntimeError: out of luck\n" in done.err
+    assert "miss  ant 02_01: left out: an earlier shot of the story failed\n" in done.err
+    assert "miss  bee" not in done.err
+    assert "next  repeat the command that made it" in done.err
+    assert f"\n        {shlex.join(['stbench', *map(str, run_words)])}" in done.err
+    data = json.loads(film("check", tmp_path / "run", "--json").out)
+    assert [part["shot"] for part in data["missing"]] == ["01_02", "02_01", "02_02"]
+    (tmp_path / "run" / "events.jsonl").unlink()
+    assert "miss  ant 01_02: not made yet" in film("check", tmp_path / "run").err
