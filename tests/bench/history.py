@@ -59,13 +59,16 @@ def history(saved: list[Saved]) -> list[Series]:
     names = list(dict.fromkeys(name for one in saved for name in one.seconds))
     series = []
     for name in names:
-        points = [
-            Point(run=one.name, label=one.label, started=one.started, value=one.seconds[name], kind=one.kind)
-            for one in saved
-            if name in one.seconds
-        ]
+        points = [_point(one, one.seconds[name]) for one in saved if name in one.seconds]
         series.append(series_of("micro-benchmarks, fastest round", name, points, unit="s", higher_is_better=False))
     return series
+
+
+def _point(one: Saved, seconds: float) -> Point:
+    reason = None if math.isfinite(seconds) else "it has no finite value"
+    return Point(
+        run=one.name, label=one.label, started=one.started, value=seconds if reason is None else None, reason=reason, kind=one.kind
+    )
 
 
 def compare(saved: list[Saved], limit: float) -> list[tuple[str, float | None, float | None, str]]:
