@@ -154,14 +154,18 @@ class LiveDisplay(Display):
         if self._task is not None:
             self._bar.update(self._task, description=what[:24], completed=done, total=total, note=note)
 
+    def _what(self, story: Story, shot: Shot) -> str:
+        """The shot in progress; of several at a time, how many (`stbench status --watch` has a line for each)."""
+        return f"{story.id} {shot.index + 1}/{len(story.shots)}" if self.lanes == 1 else f"{self.lanes} workers"
+
     def shot_started(self, story: Story, shot: Shot) -> None:
         """Name the shot beside the bar."""
-        self._show(f"{story.id} {shot.index + 1}/{len(story.shots)}", self._done, self._expected, self.pace().partition("   ")[2])
+        self._show(self._what(story, shot), self._done, self._expected, self.pace().partition("   ")[2])
 
     def shot_done(self, story: Story, shot: Shot, *, seconds: float, reused: bool) -> None:
         """Move the bar."""
         super().shot_done(story, shot, seconds=seconds, reused=reused)
-        self._show(f"{story.id} {shot.index + 1}/{len(story.shots)}", self._done, self._expected, self.pace().partition("   ")[2])
+        self._show(self._what(story, shot), self._done, self._expected, self.pace().partition("   ")[2])
 
     def scoring(self, done: int, total: int, what: str) -> None:
         """Move the bar of the scoring."""

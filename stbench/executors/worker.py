@@ -19,13 +19,16 @@ from stbench.errors import InvalidRunError, UserError
 from stbench.executors.fleet import Busy, Ended, Message, Progress, Refused, Task
 from stbench.filming import Halt, LazyMaker, Studio, film_story
 from stbench.journal import Journal, segment_path
+from stbench.manifest import versions
 from stbench.methods import METHODS, Method
-from stbench.storage.leases import BEATS, LeaseLostError, Leases
+from stbench.storage.leases import BEATS, LeaseLostError, Leases, this_machine
 from stbench.storage.mirror import publisher
 from stbench.store import RunFolder
 
 if TYPE_CHECKING:
     from stbench.story import Shot, Story
+
+PIXELS = ("stbench", "torch", "diffusers", "transformers", "peft", "numpy", "av")  # packages that can change them
 
 
 def new_name(number: int) -> str:
@@ -116,8 +119,12 @@ class Worker:
 
 
 def _method(task: Task) -> Method:
-    """The method as this machine has it; an `InvalidRunError` if it would make other pixels than the run's."""
-    name = task.manifest.method
+    """The method as this machine has it; an `InvalidRunError` if it could make other pixels than the run's."""
+    name, here = task.manifest.method, versions()
+    for package in PIXELS:
+        if here.get(package) != task.manifest.versions.get(package):
+            found, wanted = here.get(package, "none"), task.manifest.versions.get(package, "none")
+            raise InvalidRunError(f"this worker has {package} {found}", where=this_machine(), expected=f"{wanted}, as the driver has")
     METHODS.add(name, task.target)
     method = METHODS.get(name).from_options(model=task.manifest.model, options=task.options)
     if task.manifest.model_copy(update={"identity": dict(method.identity())}).identity_digest != task.manifest.identity_digest:

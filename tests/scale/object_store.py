@@ -53,7 +53,11 @@ class Faulty:
 @contextmanager
 def server() -> Iterator[None]:
     """The server, and where to find it and how to log in, in the environment alone."""
+    import logging
+
     from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
     moto = ThreadedMotoServer(port=0, verbose=False)
     moto.start()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,6 @@ from stbench.store import RunFolder
 def task(film, run_words: list[str], tmp_path: Path, fake) -> Task:
     """Of a run of which nothing is filmed yet."""
     film(*run_words, "--limit", "2", "--no-score")
-    import shutil
-
     shutil.rmtree(tmp_path / "run" / "shots")
     fake.MADE.clear()
     folder = RunFolder.open(tmp_path / "run")
@@ -92,9 +92,16 @@ def test_a_halted_worker_ends_its_story_without_a_new_shot(task: Task, fake):
 
 def test_a_worker_with_other_weights_refuses(task: Task):
     other = task.manifest.model_copy(update={"identity": {**task.manifest.identity, "version": 2}})
-    from dataclasses import replace
-
     with pytest.raises(InvalidRunError, match="other weights"), Worker(replace(task, manifest=other), "w0-a", print):
+        pass
+
+
+def test_a_worker_with_another_torch_refuses(task: Task):
+    other = task.manifest.model_copy(update={"versions": {**task.manifest.versions, "torch": "1.0"}})
+    with (
+        pytest.raises(InvalidRunError, match=r"this worker has torch .*; expected 1\.0"),
+        Worker(replace(task, manifest=other), "w0-a", print),
+    ):
         pass
 
 
