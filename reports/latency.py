@@ -165,6 +165,7 @@ def _memory(frame: pd.DataFrame) -> Any:
 
 def _roofline(frame: pd.DataFrame, profile: Profile) -> Any:
     import numpy as np
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     ceiling = profile.ceiling or {}
     top, wide = float(ceiling["flops_per_s"]), float(ceiling["bytes_per_s"])
@@ -178,6 +179,10 @@ def _roofline(frame: pd.DataFrame, profile: Profile) -> Any:
         ax.annotate(stage, (intensity, speed / 1e9), xytext=(7, -3), textcoords="offset points", fontsize=8)
     ax.set_xscale("log")
     ax.set_yscale("log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("operations per byte")
     ax.set_ylabel("GFLOP/s")
     return figure
