@@ -45,14 +45,16 @@ def locate(part: str, options: Mapping[str, str], wanted: Any) -> Path | None:
     Raises:
         UserError: The option names a place that is not there.
     """
-    given = options.get(f"weights.{part}")
+    hub, given = importlib.import_module(HUB), options.get(f"weights.{part}")
     if given is None:
-        found: Path | None = importlib.import_module(HUB).local(wanted)
+        found: Path | None = hub.local(wanted)
         return found
     path = Path(given).expanduser()
-    if not path.exists():
-        raise UserError(f"{given!r} is not on this machine", where=f"--set weights.{part}", expected=f"a folder with the {wanted.what}")
-    return path
+    place: Path | None = path if path.exists() else hub.cached(given)
+    if place is None:
+        expected = f"a folder with the {wanted.what}, or a hub id that was downloaded"
+        raise UserError(f"{given!r} is not on this machine", where=f"--set weights.{part}", expected=expected)
+    return place
 
 
 def check_whole(base: Path, components: Mapping[str, str], wanted: Any) -> None:
@@ -63,8 +65,9 @@ def check_whole(base: Path, components: Mapping[str, str], wanted: Any) -> None:
     """
     lost = [path for role, target in components.items() for path in _lost(base, role, target)]
     if lost:
-        error: UserError = importlib.import_module(HUB).incomplete_error(base, lost, wanted)
-        raise error
+        into = "" if base.parent.name == "snapshots" else f" --local-dir {base}"  # a snapshot of the Hugging Face cache
+        count = f"{len(lost)} files missing, first {lost[0].relative_to(base)}"
+        raise UserError(f"not complete: {count}", where=str(base), hint=f"it continues with: {wanted.command()}{into}")
 
 
 def _lost(base: Path, role: str, target: str) -> list[Path]:
