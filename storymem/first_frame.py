@@ -14,26 +14,21 @@ from typing import Any
 import numpy as np
 
 from stbench.methods import MethodCard, ShotRequest, ShotResult
-from stbench.story import Story
 from storymem import hub
 from storymem.cards import card_of
 from storymem.generator import Generator, Take
 from storymem.options import SamplingOptions, parse
-from storymem.parallel import release
-from storymem.profiles import WAN, Model, resolve
-from storymem.shots import Shots, base_identity, loaded, serve, word_notes
+from storymem.profiles import WAN, resolve
+from storymem.shots import OnWan, Shots, base_identity, loaded
 
 VERSION = 1
 SHIFT = 5.0  # flow shift that Wan2.2 states for image-to-video; a profile's own is of shots with memory
 
 
-class WanI2V:
+class WanI2V(OnWan):
     """Every shot from its own first frame and its prompt; no memory."""
 
     name = "wan-i2v"
-
-    def __init__(self, model: Model, options: SamplingOptions):
-        self.model, self.options = model, options
 
     @classmethod
     def from_options(cls, *, model: str, options: Mapping[str, str]) -> WanI2V:
@@ -67,24 +62,11 @@ class WanI2V:
         alone = replace(self.model, t2v=self.model.m2v)
         return replace(card_of(alone, self.options, memory=False, adapter=False), licence=self.licence)
 
-    def story_notes(self, story: Story) -> str | None:
-        """The share of the story's words that the model knows, where that is less than all."""
-        return word_notes(self.model, story)
-
     @contextmanager
     def open(self, device: str) -> Iterator[FromFirstFrame]:
         """Load the model."""
         with loaded(self.model, device, self.options) as generator:
             yield FromFirstFrame(generator, self.options)
-
-    def serve(self, device: str) -> bool:
-        """Help rank 0 of the same torchrun command with one loaded model; False when it needs nobody any more."""
-        return serve(self.model, device, self.options)
-
-    @staticmethod
-    def release(device: str) -> None:
-        """Of rank 0: the others may go."""
-        release(device)
 
 
 class FromFirstFrame(Shots):

@@ -7,27 +7,21 @@ from contextlib import contextmanager
 from typing import Any
 
 from stbench.methods import MethodCard, ShotRequest, ShotResult
-from stbench.story import Story
 from storymem.cards import card_of
-from storymem.counting import Counter
 from storymem.generator import Generator, Take
 from storymem.images import read_image
 from storymem.options import SamplingOptions, parse
-from storymem.parallel import release
-from storymem.profiles import Model, resolve
-from storymem.shots import Shots, base_identity, loaded, serve, word_notes
+from storymem.profiles import resolve
+from storymem.shots import OnWan, Shots, base_identity, loaded
 
 VERSION = 1
 
 
-class WanT2V:
+class WanT2V(OnWan):
     """Every shot alone, from its prompt: what the base model does without memory."""
 
     name = "wan-t2v"
     chained = False
-
-    def __init__(self, model: Model, options: SamplingOptions):
-        self.model, self.options = model, options
 
     @classmethod
     def from_options(cls, *, model: str, options: Mapping[str, str]) -> WanT2V:
@@ -50,28 +44,11 @@ class WanT2V:
         """What tables say of it."""
         return card_of(self.model, self.options, memory=self.chained, adapter=self.chained and self.model.profile.i2v_uses_lora)
 
-    def story_notes(self, story: Story) -> str | None:
-        """The share of the story's words that the model knows, where that is less than all."""
-        return word_notes(self.model, story)
-
-    def work_counter(self) -> Counter:
-        """What counts the operations of its shots (see `stbench.profiling.roofline`)."""
-        return Counter(self.model, self.options.running())
-
     @contextmanager
     def open(self, device: str) -> Iterator[_Shots]:
         """Load the model."""
         with loaded(self.model, device, self.options) as generator:
             yield _Shots(generator, self.options, chained=self.chained)
-
-    def serve(self, device: str) -> bool:
-        """Help rank 0 of the same torchrun command with one loaded model; False when it needs nobody any more."""
-        return serve(self.model, device, self.options)
-
-    @staticmethod
-    def release(device: str) -> None:
-        """Of rank 0: the others may go."""
-        release(device)
 
 
 class WanI2VChain(WanT2V):

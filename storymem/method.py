@@ -19,18 +19,15 @@ import torch
 
 from stbench.encoders import ENCODERS, FrameEncoder, QualityModel
 from stbench.methods import MethodCard, ShotRequest, ShotResult
-from stbench.story import Story
 from stbench.timing import Stopwatch
 from storymem import condition, hub, keyframes, memory
 from storymem.cards import card_of
-from storymem.counting import Counter
 from storymem.generator import Generator, Take
 from storymem.images import read_image
 from storymem.options import MOTION_FRAMES, MemoryOptions, parse
-from storymem.parallel import release
-from storymem.profiles import Model, resolve
+from storymem.profiles import resolve
 from storymem.quality import QUALITY
-from storymem.shots import Shots, base_identity, loaded, serve, word_notes
+from storymem.shots import OnWan, Shots, base_identity, loaded
 
 ENCODERS.add("clip-vit-b-32", "storymem.clip_frames:ClipFrames")
 VERSION = 1  # raise when the same options could give other pixels
@@ -47,7 +44,7 @@ class Plan:
     known: tuple[Path, ...]  # first frame or motion frames
 
 
-class StoryMem:
+class StoryMem(OnWan):
     """Keeps keyframes of earlier shots in a memory that conditions later ones: the method of the paper.
 
     Args:
@@ -57,9 +54,7 @@ class StoryMem:
 
     name = "storymem"
     takes_references = True
-
-    def __init__(self, model: Model, options: MemoryOptions):
-        self.model, self.options = model, options
+    options: MemoryOptions
 
     @classmethod
     def from_options(cls, *, model: str, options: Mapping[str, str]) -> StoryMem:
@@ -99,14 +94,6 @@ class StoryMem:
         """What tables say of it."""
         return card_of(self.model, self.options, memory=True, adapter=True)
 
-    def story_notes(self, story: Story) -> str | None:
-        """What a user should know about this story on this model: the share of its words that the model knows."""
-        return word_notes(self.model, story)
-
-    def work_counter(self) -> Counter:
-        """What counts the operations of its shots (see `stbench.profiling.roofline`)."""
-        return Counter(self.model, self.options.running())
-
     @contextmanager
     def open(self, device: str) -> Iterator[StoryMemShots]:
         """Load the model, the keyframe encoder and the quality model."""
@@ -118,15 +105,6 @@ class StoryMem:
         with loaded(self.model, device, self.options) as generator:
             device = str(generator.device)
             yield StoryMemShots(generator, encoder.load(device), quality.load(device), self.options, ranker)
-
-    def serve(self, device: str) -> bool:
-        """Help rank 0 of the same torchrun command with one loaded model; False when it needs nobody any more."""
-        return serve(self.model, device, self.options)
-
-    @staticmethod
-    def release(device: str) -> None:
-        """Of rank 0: the others may go."""
-        release(device)
 
 
 class PromptRank:

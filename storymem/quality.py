@@ -14,7 +14,7 @@ A model with weights too large to stay on the device has them in `net`, in main 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -43,40 +43,38 @@ def contrast_score(frames: np.ndarray) -> np.ndarray:
     return np.asarray(score, np.float32)
 
 
-class Contrast:
-    """`contrast_score` as a quality model; it has no weights."""
+class Formula:
+    """A quality model without weights."""
 
-    id = "contrast"
+    version: ClassVar[str]  # name of the formula; another one, another digest
 
     @classmethod
     def digest(cls) -> str:
         """Changes with the formula."""
-        return hashlib.sha256(b"contrast 1").hexdigest()
+        return hashlib.sha256(cls.version.encode()).hexdigest()
 
     @classmethod
-    def load(cls, device: str) -> Contrast:
+    def load(cls, device: str) -> Self:
         """Nothing to load."""
         return cls()
+
+
+class Contrast(Formula):
+    """`contrast_score` as a quality model."""
+
+    id = "contrast"
+    version = "contrast 1"
 
     def quality(self, frames: np.ndarray) -> np.ndarray:
         """(F, H, W, 3) uint8 → (F,) float32."""
         return contrast_score(frames)
 
 
-class Anything:
+class Anything(Formula):
     """Lets every frame pass: the ablation without a quality filter."""
 
     id = "none"
-
-    @classmethod
-    def digest(cls) -> str:
-        """There is nothing to change."""
-        return hashlib.sha256(b"none").hexdigest()
-
-    @classmethod
-    def load(cls, device: str) -> Anything:
-        """Nothing to load."""
-        return cls()
+    version = "none"
 
     def quality(self, frames: np.ndarray) -> np.ndarray:
         """Infinity for every frame."""

@@ -13,6 +13,7 @@ from stbench.methods import ShotRequest, ShotResult
 from stbench.story import Story
 from storymem import parallel, text
 from storymem.checkpoints import folder_digest, load_tokenizer
+from storymem.counting import Counter
 from storymem.generator import Generator
 from storymem.options import SamplingOptions
 from storymem.profiles import Model
@@ -70,13 +71,44 @@ def on_threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def serve(model: Model, device: str, options: SamplingOptions) -> bool:
-    """Help rank 0: load the model when it does, and compute with it until it is done; False when rank 0 needs nobody any more."""
-    here = parallel.join(device)
-    if parallel.tell(None) is None:
-        return False
-    Generator(model, here.device(device), options.running()).serve()
-    return True
+class OnWan:
+    """What every method on a Wan model has in common.
+
+    Args:
+        model: Profile and weights.
+        options: Resolved options.
+    """
+
+    def __init__(self, model: Model, options: SamplingOptions):
+        self.model, self.options = model, options
+
+    def story_notes(self, story: Story) -> str | None:
+        """One sentence on the share of the story's words that a word-level model knows; None where every word can be spelled."""
+        share = text.known_share(load_tokenizer(self.model.t2v), [shot.prompt for shot in story.shots])
+        if share is None or share == 1.0:
+            return None
+        return f"{story.id}: the {self.model.profile.name} model knows {share:.0%} of the words of its prompts and ignores the others"
+
+    def work_counter(self) -> Counter:
+        """What counts the operations of its shots (see `stbench.profiling.roofline`)."""
+        return Counter(self.model, self.options.running())
+
+    def serve(self, device: str) -> bool:
+        """Help rank 0 of the same torchrun command with one loaded model: load it when it does, and compute with it until it is done.
+
+        Returns:
+            False when rank 0 needs nobody any more.
+        """
+        here = parallel.join(device)
+        if parallel.tell(None) is None:
+            return False
+        Generator(self.model, here.device(device), self.options.running()).serve()
+        return True
+
+    @staticmethod
+    def release(device: str) -> None:
+        """Of rank 0: the others may go."""
+        parallel.release(device)
 
 
 def base_identity(method: str, version: int, model: Model, *, memory: bool) -> dict[str, Any]:
@@ -92,11 +124,3 @@ def base_identity(method: str, version: int, model: Model, *, memory: bool) -> d
         "profile": model.profile.model_dump(mode="json", exclude=drop),
         "weights": digests,
     }
-
-
-def word_notes(model: Model, story: Story) -> str | None:
-    """One sentence on the share of the story's words that a word-level model knows; None where every word can be spelled."""
-    share = text.known_share(load_tokenizer(model.t2v), [shot.prompt for shot in story.shots])
-    if share is None or share == 1.0:
-        return None
-    return f"{story.id}: the {model.profile.name} model knows {share:.0%} of the words of its prompts and ignores the others"

@@ -22,7 +22,7 @@ def main(model_path: str, out: str) -> None:
     model = resolve(model_path)
     options = parse(MemoryOptions, {}, model.profile)
     if shots.parallel.world().rank:
-        while shots.serve(model, "cpu", options):
+        while shots.OnWan(model, options).serve("cpu"):
             pass
         return
     with shots.loaded(model, "cpu", options) as generator:
