@@ -70,6 +70,16 @@ class Wanted:
         *others, whole = TABLES[table]
         return tuple(dict.fromkeys((*others, *self.also, whole)))
 
+    def command(self) -> str:
+        """The command line that asks for this, ready to paste."""
+        words = ["stbench", "paper", *(word for number in self.tables for word in ("--table", str(number)))]
+        words += ["--seeds", ",".join(map(str, self.seeds)), "--out", str(self.out), "--jobs", str(self.jobs)]
+        for name in ("model", "suite", "protocol", "limit", "device"):
+            value = getattr(self, name)
+            words += [] if value is None else [f"--{name}", str(value)]
+        words += [word for name in self.also for word in ("--also", name)]
+        return shlex.join([*words, *(word for key, value in self.options.items() for word in ("--set", f"{key}={value}"))])
+
     def config(self, method: str, seed: int) -> RunConfig:
         """The run of a method."""
         suite, protocol = DEFAULTS.get(self.model, OTHERS)
@@ -92,6 +102,7 @@ class Plan:
 
     configs: tuple[RunConfig, ...]
     missing: Mapping[str, str]  # method → why
+    shots: int = 0  # of all runs
 
 
 def is_storymem(method: str) -> bool:
@@ -122,19 +133,20 @@ def plan(wanted: Wanted) -> Plan:
     configs: list[RunConfig] = []
     missing: dict[str, str] = {}
     first: UserError | None = None
+    shots = 0
     for name in names:
         try:
             if name not in wanted.also and name not in METHODS.names():
                 raise UserError("is not part of this installation")
             mine = [wanted.config(name, seed) for seed in wanted.seeds]
-            prepare(mine[0])
+            shots += len(mine) * prepare(mine[0])[2].counts.expected
         except UserError as error:
             first, missing[name] = first or error, str(error)
             continue
         configs += mine
     if first is not None and not configs:
         raise first
-    return Plan(configs=tuple(configs), missing=missing)
+    return Plan(configs=tuple(configs), missing=missing, shots=shots)
 
 
 def make(plan: Plan, wanted: Wanted, display: Display) -> dict[str, str]:
@@ -147,11 +159,17 @@ def make(plan: Plan, wanted: Wanted, display: Display) -> dict[str, str]:
         SaveError: The disk refused.
         InterruptedRunError: Ctrl-C; finished shots are safe.
     """
+    from stbench.runner import InterruptedRunError
+
     wrong: dict[str, str] = {}
-    for config, problem in _alone(plan.configs, display) if wanted.jobs == 1 else _side_by_side(plan.configs, wanted, display):
-        if problem:
-            wrong[config.method] = problem
-            display.line(f"  {config.method} seed {config.seed}: {problem}")
+    try:
+        for config, problem in _alone(plan.configs, display) if wanted.jobs == 1 else _side_by_side(plan.configs, wanted, display):
+            if problem:
+                wrong[config.method] = problem
+                display.line(f"  {config.method} seed {config.seed}: {problem}")
+    except (KeyboardInterrupt, InterruptedRunError) as error:
+        done = sum(1 for _ in (wanted.out / "runs").glob("*/shots/*/*.json"))
+        raise InterruptedRunError(folder=wanted.out, done=done, expected=plan.shots, command=wanted.command()) from error
     return wrong
 
 

@@ -9,27 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
 from stbench.errors import UserError
 from storymem import keyframes
 from storymem.method import StoryMem, StoryMemShots
-from storymem.options import MemoryOptions, parse
-from storymem.profiles import Model, resolve
 
 
 class Preset(StoryMem):
-    """StoryMem with the options in `fixed`, which cannot be set again, and with the settings in `profile` instead of the model's."""
+    """StoryMem with the options in `fixed`, which cannot be set again."""
 
     fixed: ClassVar[Mapping[str, str]] = {}
-    profile: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
-    def from_options(cls, *, model: str, options: Mapping[str, str]) -> Self:
+    def from_options(cls, *, model: str, options: Mapping[str, str]) -> StoryMem:
         """Build from `--model` and `--set`.
 
         Raises:
@@ -38,11 +34,7 @@ class Preset(StoryMem):
         if taken := sorted(set(options) & set(cls.fixed)):
             is_fixed = f"is fixed to {cls.fixed[taken[0]]}"
             raise UserError(f"{taken[0]} {is_fixed}", where=f"--set of {cls.name}", hint="leave it out, or use --method storymem")
-        chosen = {**options, **cls.fixed}
-        found: Model = resolve(model, chosen)
-        if cls.profile:
-            found = replace(found, profile=found.profile.model_copy(update=dict(cls.profile)))
-        return cls(found, parse(MemoryOptions, chosen, found.profile))
+        return super().from_options(model=model, options={**options, **cls.fixed})
 
     def identity(self) -> Mapping[str, Any]:
         """That of StoryMem with these options."""
@@ -77,7 +69,7 @@ class FirstFrameShots(StoryMemShots):
     """StoryMem at work, with the first frame of a shot in place of chosen ones."""
 
     def _keyframes(self, frames: np.ndarray, bank: Sequence[Path], watch: Any = None) -> tuple[list[int], keyframes.KeyframeSearch]:
-        good = self.quality.quality(frames[:1])[0] >= self.generator.profile.quality_threshold
+        good = self.quality.quality(frames[:1])[0] >= self.options.quality_threshold
         found = (0,) if good else ()
         return list(found), keyframes.KeyframeSearch(indices=found, thresholds=())
 
@@ -86,7 +78,7 @@ class NoQualityFilter(Preset):
     """StoryMem without the quality filter: every frame is good enough to be remembered (Table 2 of the paper)."""
 
     name = "no-quality-filter"
-    profile: ClassVar[Mapping[str, Any]] = {"quality": "none"}
+    fixed: ClassVar[Mapping[str, str]] = {"quality": "none"}
 
 
 class NoSink(Preset):
@@ -116,7 +108,7 @@ class MemoryN(Preset):
     name = "memory-N"
 
     @classmethod
-    def from_options(cls, *, model: str, options: Mapping[str, str]) -> Self:
+    def from_options(cls, *, model: str, options: Mapping[str, str]) -> StoryMem:
         """Only with a number."""
         if not cls.fixed:
             raise UserError(

@@ -83,6 +83,19 @@ def test_a_shot_that_fails_makes_the_table_partial(few, film, scripts: Path, mon
     assert film("paper", "--suite", scripts, "--protocol", "world", "--table", 1, "--out", "p").code == 3
 
 
+def test_an_interruption_says_what_is_safe_and_how_to_go_on(few, film, fake, scripts: Path, monkeypatch):
+    monkeypatch.setenv("FAKE_INTERRUPT", "bee 01_01")
+    done = film("paper", "--suite", scripts, "--protocol", "world", "--table", 1, "--also", "no-sink", "--out", "p")
+    assert done.code == 130
+    assert "interrupted: 4 of 21 shots are safe in p" in done.err
+    command = next(line for line in done.err.splitlines() if line.startswith("continue: ")).removeprefix("continue: ")
+    monkeypatch.delenv("FAKE_INTERRUPT")
+    made = len(fake.MADE)
+    assert film(*shlex.split(command)[1:]).code == 0
+    assert len(fake.MADE) == made + 17
+    assert few[-1][1] == ["wan-t2v:1", "no-sink:1", "storymem:1"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

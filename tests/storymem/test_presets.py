@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,13 @@ from test_method import film, storymem
 from stbench.errors import UserError
 from stbench.methods import METHODS
 from storymem.method import StoryMem
-from storymem.options import MemoryOptions
 
 SAME_AS = {
     "no-sink": {"memory__sink": "0"},
     "release-2025-12": {"variant": "release-2025-12"},
     "no-memory": {"memory__size": "0"},
     "memory-2": {"memory__size": "2"},
+    "no-quality-filter": {"quality": "none"},
 }
 
 
@@ -56,8 +55,6 @@ def test_the_first_frame_alone_is_remembered_however_alike_frames_are(tiny_model
 
 @pytest.mark.parametrize(("name", "remembered"), [("storymem", 0), ("first-frame-memory", 0), ("no-quality-filter", 1)])
 def test_the_quality_filter_stays_but_where_it_is_ablated(tiny_model: Path, tmp_path: Path, name: str, remembered: int) -> None:
-    usual = preset(name, tiny_model)
-    strict = replace(usual.model, profile=usual.model.profile.model_copy(update={"quality_threshold": 1e9}))  # nothing is that good
-    assert isinstance(usual.options, MemoryOptions)
-    first = film(type(usual)(strict, usual.options), tmp_path)[0]
+    strict = preset(name, tiny_model, **{"quality.threshold": "1e9"})  # nothing is that good
+    first = film(strict, tmp_path)[0]
     assert min(len(first.keyframes), 1) == remembered
