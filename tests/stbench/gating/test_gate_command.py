@@ -171,7 +171,8 @@ def test_aa_noise_is_measured_stored_and_limits_below_it_are_refused(film, run, 
 
     def call(words) -> None:
         films(words)
-        respan(Path(words[words.index("--out") + 1]), lambda span, seconds=next(took): span | {"seconds": seconds})
+        seconds = next(took)
+        respan(Path(words[words.index("--out") + 1]), lambda span: span | {"seconds": seconds})
 
     monkeypatch.setattr(noise, "call", call)
     respan(run, lambda span: span | {"seconds": 1.0})
