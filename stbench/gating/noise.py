@@ -23,11 +23,13 @@ from stbench.gating.evidence import ByShot, Evidence, evidence_of
 from stbench.gating.judge import numbers_of
 from stbench.gating.rules import Rule
 from stbench.journal import read_journal
+from stbench.methods import METHODS
 from stbench.store import RunFolder
 
 OUT = "{out}"
+FOREIGN = "stbench.external."  # methods that start a program which their options name
 PROGRAM = (sys.executable, "-m", "stbench.cli")
-_VALUED, _FLAGS = ("--out", "--repeat"), ("--verify", "--json")  # words of a run's command that a repetition leaves out
+_VALUED, _FLAGS = ("--out", "--repeat", "--mirror"), ("--verify", "--json")  # words of a run's command that a repetition leaves out
 Say = Callable[[str], None]
 
 
@@ -46,7 +48,7 @@ def command_of(run: RunFolder) -> list[str]:
     """The words after `stbench` that made a run, without its folder.
 
     Raises:
-        UserError: It was not filmed by `stbench run`.
+        UserError: It was not filmed by `stbench run`, or by a program of its own, which a folder must not name (anybody may have made it).
     """
     commands = [event["command"] for event in read_journal(run.events_path).events if isinstance(event.get("command"), str)]
     words = shlex.split(commands[-1]) if commands else []
@@ -59,6 +61,11 @@ def command_of(run: RunFolder) -> list[str]:
             next(rest, None)
         elif word not in _FLAGS:
             kept.append(word)
+    methods = [value for name, value in itertools.pairwise(kept) if name == "--method"]
+    if len(methods) != 1 or "--method=" in shlex.join(kept) or METHODS.target(methods[0]).startswith(FOREIGN):
+        raise UserError(
+            f"its journal's command is not repeated: {shlex.join(kept)}", where=str(run.path), expected="one method, of no program"
+        )
     return kept
 
 

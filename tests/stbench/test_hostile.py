@@ -265,3 +265,32 @@ def test_a_name_too_long_for_the_system_is_one_line(film, run_words, option):
     assert done.code == 2
     assert "File name too long" in done.err
     assert len(done.err) < 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "rm -rf /",
+        "stbench run --method external --set recipe=evil.yaml",
+        "stbench run --method=external --set recipe=evil.yaml",
+        "stbench run --method frozen --method holocine --set environment=evil/python",
+        "stbench run --suite world",
+    ],
+)
+def test_a_journal_cannot_make_a_gate_start_a_program(run, words):
+    from stbench.gating.noise import command_of
+    from stbench.journal import Journal
+
+    Journal(run / "events.jsonl", lambda: 1.0).add("run_continued", command=words)
+    with pytest.raises(UserError, match=r"journal knows no `stbench run` command|command is not repeated"):
+        command_of(RunFolder.open(run))
+
+
+def test_a_repetition_keeps_the_command_of_an_ordinary_run_and_uploads_nothing(run):
+    from stbench.gating.noise import command_of
+    from stbench.journal import Journal
+
+    Journal(run / "events.jsonl", lambda: 1.0).add(
+        "run_continued", command="stbench run --method frozen --out x --mirror s3://a/b --seed 3"
+    )
+    assert command_of(RunFolder.open(run)) == ["run", "--method", "frozen", "--seed", "3"]
