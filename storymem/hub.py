@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stbench.errors import UserError
@@ -225,10 +225,10 @@ def missing_error(where: str, missing: Mapping[str, Repository]) -> UserError:
 
 def incomplete_error(base: Path, lost: list[Path], wanted: Repository) -> UserError:
     """A download that broke off, with the command that continues it."""
-    hub_id = next((name for name in wanted.also if name.endswith(f"/{base.name}")), wanted.hub_id)
-    into = "" if base.parent.name == "snapshots" else f" --local-dir {base}"
+    named = replace(wanted, hub_id=next((name for name in wanted.also if name.endswith(f"/{base.name}")), wanted.hub_id))
+    command = named.command(None if base.parent.name == "snapshots" else base.parent)
     count = f"{len(lost)} files missing, first {lost[0].name}"
-    return UserError(f"the download is not complete: {count}", where=str(base), hint=f"it continues with: hf download {hub_id}{into}")
+    return UserError(f"the download is not complete: {count}", where=str(base), hint=f"it continues with: {command}")
 
 
 def fetch(wanted: Repository, into: Path, *, roles: tuple[str, ...] = (), endpoint: str | None = None) -> Path:

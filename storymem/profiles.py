@@ -116,7 +116,7 @@ def about(name: str) -> str:
     if name != WAN.name:
         resolve(name)
         return f"{picture}; weights: {profile.licence}; here (embedded)"
-    states = {part: hub.state(part) for part in PARTS}
+    states = {part: hub.state(part) for part in hub.PARTS}
     none = set(states.values()) == {"missing"}
     where = "none is here" if none else ", ".join(f"{part} {state}" for part, state in states.items())
     get = "" if all(state.startswith("here") for state in states.values()) else f"; to get them: stbench fetch {name}"

@@ -57,7 +57,8 @@ def fetch(
         print(json_module.dumps({"model": model, "ready": ready, "parts": report}, ensure_ascii=False), flush=True)
     if ready:
         found = all(hub.local(repository) for repository in wanted.values())
-        print(f"ready; next: stbench run --method storymem --model {model if found else into}", file=sys.stderr)
+        first = "" if found else f"export {hub.ENVIRONMENT}={into} && "
+        print(f"ready; next: {first}stbench run --method storymem --model {model}", file=sys.stderr)
     elif not yes:
         print("nothing was downloaded; read the licences, then add --yes", file=sys.stderr)
 

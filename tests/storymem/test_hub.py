@@ -183,7 +183,7 @@ def test_list_says_which_weights_are_here(downloads: Path, monkeypatch: pytest.M
     line = dict(catalogue("models"))["wan2.2-a14b"]
     assert "t2v incomplete (1 files missing, first low_noise_model/diffusion_pytorch_model.safetensors)" in line
     assert f"m2v here ({broken / 'Wan2.2-I2V-A14B-Diffusers'})" in line
-    assert "lora missing" in line
+    assert "lora missing, clip missing, hpsv3 missing, qwen2-vl missing" in line
     with pytest.raises(UserError, match="the download is not complete: 1 files missing"):
         resolve("wan2.2-a14b", needs=("t2v",))
 
@@ -223,7 +223,9 @@ def test_fetch_downloads_what_is_missing_once_the_licences_are_accepted(
         with pytest.raises(SystemExit) as ended:
             main(["fetch", "wan2.2-a14b", "--into", str(root), "--yes", "--json"])
         assert ended.value.code == 0
-        assert json.loads(capsys.readouterr().out)["ready"] is True
+        said = capsys.readouterr()
+        assert json.loads(said.out)["ready"] is True
+        assert f"ready; next: export STBENCH_MODELS={root} && stbench run --method storymem --model wan2.2-a14b" in said.err
     assert asked == ["Kevin-thu/StoryMem", "openai/clip-vit-base-patch32", "MizzenAI/HPSv3", "Qwen/Qwen2-VL-7B-Instruct"]
     with pytest.raises(SystemExit) as ended:
         main(["fetch", "world"])
