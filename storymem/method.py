@@ -9,7 +9,7 @@ with these in memory, in front of its keyframes (MR2V). Source: arXiv 2512.19539
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -190,8 +190,7 @@ class StoryMemShots(Shots):
             with watch.time("quality_filter"):
                 return bool(self.quality.quality(frames[frame : frame + 1])[0] >= chosen.quality_threshold)
 
-        large = getattr(self.quality, "net", None)
-        with self.generator.placer.visit(large) if large is not None else nullcontext():
+        with self.judging():
             search = keyframes.search(
                 embeddings, passes, threshold=chosen.keyframes_threshold, maximum=chosen.keyframes_max, variant=chosen.variant
             )
@@ -200,6 +199,11 @@ class StoryMemShots(Shots):
         known = np.stack([self._embedding(path) for path in bank])
         new = keyframes.new_to_memory(embeddings[list(search.indices)], known, threshold=chosen.keyframes_threshold)
         return [search.indices[row] for row in new], search
+
+    def judging(self) -> AbstractContextManager[None]:
+        """The quality model can be asked in the `with` block: a large one is on the device for that long only."""
+        large = getattr(self.quality, "net", None)
+        return nullcontext() if large is None else self.generator.placer.visit(large)
 
     def _size(self, plan: Plan) -> tuple[int, int]:
         """Height and width of a shot. In the first release the first memory picture decides them, within the profile's area."""

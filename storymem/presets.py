@@ -69,7 +69,8 @@ class FirstFrameShots(StoryMemShots):
     """StoryMem at work, with the first frame of a shot in place of chosen ones."""
 
     def _keyframes(self, frames: np.ndarray, bank: Sequence[Path], watch: Any = None) -> tuple[list[int], keyframes.KeyframeSearch]:
-        good = self.quality.quality(frames[:1])[0] >= self.options.quality_threshold
+        with self.judging():
+            good = self.quality.quality(frames[:1])[0] >= self.options.quality_threshold
         found = (0,) if good else ()
         return list(found), keyframes.KeyframeSearch(indices=found, thresholds=())
 
