@@ -11,6 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from metrics.base import NoValueError
+from stbench.scores import Score
+
+OVER_FRAMES = {  # on one GPU, on several; whatever is not here: over videos on both
+    "subject_consistency": (True, False),
+    "background_consistency": (True, True),
+}
 
 
 def over_videos(values: Sequence[float]) -> float:
@@ -41,3 +47,19 @@ def over_frames(values: Sequence[float], comparisons: Sequence[int]) -> float:
     if sum(comparisons) == 0:
         raise NoValueError("no frame was compared: there is nothing to average")
     return float(np.average(np.asarray(values, np.float64), weights=np.asarray(comparisons, np.float64)))
+
+
+def published_remarks(rows: Sequence[Score]) -> list[str]:
+    """What VBench would print where it does not average over videos; one line per metric, on the rows that have a value.
+
+    Example:
+        >>> published_remarks([])
+        []
+    """
+    remarks = []
+    for metric, (_, on_several) in OVER_FRAMES.items():
+        scored = [(row.value, row.detail["frames"] - 1) for row in rows if row.metric == metric and row.value is not None]
+        if scored:
+            where = "" if on_several else " on one GPU"
+            remarks.append(f"VBench's own average{where}, over frames: {metric} {over_frames(*zip(*scored, strict=True)):.6f}")
+    return remarks

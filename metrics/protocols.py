@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from metrics.base import Metric
@@ -22,6 +22,7 @@ from metrics.temporal_flickering import TemporalFlickering
 from metrics.truth_kept import TruthAccessoryKept, TruthColourKept
 from metrics.truth_prompt import TruthAction, TruthPlace, TruthSize, TruthSpecies
 from stbench.registry import Registry
+from stbench.scores import Score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class Protocol:
     title: str
     metrics: tuple[Metric, ...]
     choices: Mapping[str, str]
+    remarks: Callable[[Sequence[Score]], list[str]] | None = None  # what else is said once of its scores
 
     def caption(self) -> str:
         """One paragraph that a table's caption can carry.

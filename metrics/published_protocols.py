@@ -7,6 +7,7 @@ with each other; with a published table only as far as its own choices are known
 from __future__ import annotations
 
 from metrics.aesthetic_quality import AestheticQuality
+from metrics.aggregates import published_remarks
 from metrics.background_consistency import BackgroundConsistency
 from metrics.cross_shot_appearance import CrossShotAppearance
 from metrics.cross_shot_consistency import CrossShotConsistency
@@ -64,8 +65,9 @@ VBENCH_CUSTOM = Protocol(
         "Frame features": "DINO ViT-B/16 (subject) and CLIP ViT-B/32 (background), every frame, read as float32 before resizing",
         "Video features": f"{_VICLIP}, resized as bytes",
         "Text": f"{_TEXT}",
-        "Averaging": "over shots; VBench averages background, and on one GPU subject, over frames (metrics.aggregates has both ways)",
+        "Averaging": "over shots; VBench averages background, and on one GPU subject, over frames (scoring says both)",
     },
+    remarks=published_remarks,
 )
 
 NATURAL = Protocol(

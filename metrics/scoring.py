@@ -157,6 +157,9 @@ def score_run(
         progress(0, len(rows), sampling_remark(rows))
     if half and progress:
         progress(0, len(rows), precision_remark(rows))
+    if plan.remarks and progress:
+        for remark in plan.remarks(rows):
+            progress(0, len(rows), remark)
     return rows
 
 

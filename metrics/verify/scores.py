@@ -20,7 +20,6 @@ from stbench.oracle import Check, Unchecked
 
 Checks = Iterator[Check | Unchecked]
 TRANSFORM_OF = {"subject": "dino", "background": "clip", "aesthetic": "clip"}  # what a linear stub looks through
-OVER_FRAMES = {"subject": (True, False), "background": (True, True)}  # aggregate on one GPU, on several; others: over videos
 
 
 def feature_name(metric: str, encoder: str) -> str:
@@ -126,7 +125,8 @@ class Result:
                 yield Check(name=f"{title} sum", kind="abs", tolerance=many, measure=partial(self._sum_error, number, row))
             if "cnt_per_video" in row:
                 yield Check(name=f"{title} comparisons", measure=partial(self._count_error, number, row))
-        for field, by_frames in zip(("aggregate", "multi_rank_aggregate"), OVER_FRAMES.get(metric, (False, False)), strict=True):
+        ways = aggregates.OVER_FRAMES.get(f"{metric}_consistency", (False, False))
+        for field, by_frames in zip(("aggregate", "multi_rank_aggregate"), ways, strict=True):
             if field in self._fact:
                 title, measure = f"scores {self._name} {field}", partial(self._aggregate_error, by_frames, float(self._fact[field]))
                 yield Check(name=title, kind="abs", tolerance=limit, measure=measure)

@@ -56,3 +56,16 @@ def test_a_second_protocol_encodes_only_what_it_does_not_share(tmp_path, table):
     assert table.encoders["viclip-l-14"].calls["video"] == 3
     assert table.encoders["laion-aesthetic"].calls["frames"] == 3
     assert table.encoders["dino-vit-b-16"].calls["frames"] == 3
+
+
+def test_vbench_own_averages_are_said_where_they_differ(tmp_path, table):
+    plan = PROTOCOLS.get("vbench-custom")
+    films = [film(tmp_path, shots=1, frames=3), film(tmp_path, shots=1, frames=9, name="long")]
+    source = FeatureSource(protocol=plan.name, device="cpu", cache=FeatureCache(None), known={})
+    rows = score_films(films, metrics=plan.metrics, features=source)
+    short, long = (row.value for row in rows if row.metric == "subject_consistency")
+    assert short != long
+    said = plan.remarks(rows)
+    assert said[0] == f"VBench's own average on one GPU, over frames: subject_consistency {(2 * short + 8 * long) / 10:.6f}"
+    assert said[1].startswith("VBench's own average, over frames: background_consistency 0.")
+    assert max(len(line) for line in said) < 90
