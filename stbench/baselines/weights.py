@@ -65,9 +65,8 @@ def check_whole(base: Path, components: Mapping[str, str], wanted: Any) -> None:
     """
     lost = [path for role, target in components.items() for path in _lost(base, role, target)]
     if lost:
-        into = "" if base.parent.name == "snapshots" else f" --local-dir {base}"  # a snapshot of the Hugging Face cache
-        count = f"{len(lost)} files missing, first {lost[0].relative_to(base)}"
-        raise UserError(f"not complete: {count}", where=str(base), hint=f"it continues with: {wanted.command()}{into}")
+        error: UserError = importlib.import_module(HUB).incomplete_error(base, lost, wanted)
+        raise error
 
 
 def _lost(base: Path, role: str, target: str) -> list[Path]:
