@@ -1,6 +1,6 @@
 """Workers as processes of this machine, one per GPU or as many as were asked for.
 
-Each is started fresh (spawn), so no state of the driver leaks in. A worker whose driver is gone ends at once and gives its story back.
+Each is started fresh (spawn), so no state of the driver leaks in. A worker whose driver is gone ends at once.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from stbench.errors import UserError
 from stbench.executors.fleet import Lost, Message, Ready, Refused, Task
 
 if TYPE_CHECKING:
+    from stbench.filming import Halt
     from stbench.story import Story
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -125,7 +126,7 @@ def work(task: Task, name: str, environment: Mapping[str, str], pipe: Connection
     stories: queue.SimpleQueue[Story] = queue.SimpleQueue()
     try:
         with Worker(task, name, pipe.send) as worker:
-            threading.Thread(target=_listen, args=(pipe, worker, stories), name="ear", daemon=True).start()
+            threading.Thread(target=_listen, args=(pipe, worker.halt, stories), name="ear", daemon=True).start()
             pipe.send(Ready(worker=name))
             while True:
                 worker.film(stories.get())
@@ -135,19 +136,18 @@ def work(task: Task, name: str, environment: Mapping[str, str], pipe: Connection
         os._exit(1)
 
 
-def _listen(pipe: Connection, worker: object, stories: queue.SimpleQueue[Story]) -> None:
-    """Hear the driver while a shot is made; without a driver there is nothing to go on for."""
-    from stbench.executors.worker import Worker
+def _listen(pipe: Connection, halt: Halt, stories: queue.SimpleQueue[Story]) -> None:
+    """Hear the driver while a shot is made; without a driver there is nothing to go on for.
 
-    assert isinstance(worker, Worker)  # noqa: S101 (the import stays out of the driver)
+    The lease of the story stays: it counts for as long as this process lives, so nobody makes the shot while this one may still publish it.
+    """
     while True:
         try:
             said = pipe.recv()
         except (EOFError, OSError):
-            worker.leave()
             os._exit(1)
         if isinstance(said, str):
-            worker.halt.set(said)
+            halt.set(said)
         else:
             stories.put(said)
 

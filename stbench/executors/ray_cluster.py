@@ -148,7 +148,7 @@ class Actor:
 def _connect(size: int, address: str | None) -> Any:
     """Ray, connected."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing of ours calls home
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine takes its time
     try:
         import ray
     except ImportError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING
 
@@ -113,15 +113,6 @@ class _Names(dict[str, "Story"]):
         return name  # type: ignore[return-value]
 
 
-@dataclass(order=True)
-class _Event:
-    """A message that will be said; `number` keeps those of one moment in order."""
-
-    at_s: float
-    number: int
-    message: Message = field(compare=False)
-
-
 class SimulatedFleet:
     """A `Fleet`, and the listener of its own run."""
 
@@ -133,7 +124,7 @@ class SimulatedFleet:
         self.lost_s = 0.0
         self._shot_s, self._conditions = shot_s, conditions
         self._random = random.Random(conditions.seed)  # noqa: S311 (no secret depends on it)
-        self._events: list[_Event] = []
+        self._events: list[tuple[float, int, Message]] = []  # when, a number that keeps those of one moment in order, what
         self._dies_s: dict[str, float] = {}  # when each worker will end by itself
         self._count = self._said = 0
 
@@ -171,10 +162,10 @@ class SimulatedFleet:
         if not self._events:
             self.clock += timeout_s
             return []
-        self.clock = max(self.clock, self._events[0].at_s)
+        self.clock = max(self.clock, self._events[0][0])
         heard = []
-        while self._events and self._events[0].at_s <= self.clock:
-            heard.append(heapq.heappop(self._events).message)
+        while self._events and self._events[0][0] <= self.clock:
+            heard.append(heapq.heappop(self._events)[2])
         self.messages += len(heard)
         self.clock += len(heard) * self._conditions.message_s
         return heard
@@ -205,7 +196,7 @@ class SimulatedFleet:
 
     def _put(self, at_s: float, message: Message) -> None:
         self._said += 1
-        heapq.heappush(self._events, _Event(at_s, self._said, message))
+        heapq.heappush(self._events, (at_s, self._said, message))
 
 
 def drawn(stories: int, shots: int, *, median_s: float, spread: float, seed: int = 0) -> dict[str, list[float]]:

@@ -107,7 +107,7 @@ class Worker:
             return Refused(worker=self.name, text=traceback.format_exc(), exit_code=None)
 
     def leave(self) -> None:
-        """Give back the story in progress, if any: at the end of a story, or because this process is about to end."""
+        """Give back the story, if it has one, when nothing of it can be published any more."""
         story, self._story = self._story, None
         if story is not None:
             self.leases.release(story)

@@ -147,6 +147,8 @@ def kill(
     nodes: Callable[[], None] | None = None,
 ) -> None:
     """Runs of up to five strikes each, until there were enough."""
+    if what not in options.strikes:
+        return
     struck = lost = twice = redone = runs = 0
     wrong: list[str] = []
     while struck < times and runs < times:
@@ -176,7 +178,7 @@ class cluster:  # noqa: N801 (used like a function, in a `with`)
     def __enter__(self) -> tuple[str, Callable[[], None]]:
         from ray.cluster_utils import Cluster
 
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "180"}
         memory = {"object_store_memory": 80 * 2**20}
         self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False, **memory})
         node = [self._cluster.add_node(num_cpus=2, **memory)]
@@ -232,6 +234,7 @@ def main() -> None:
     parser.add_argument("--long", action="store_true", help="50 kills of each kind")
     parser.add_argument("--only", default=",".join(name for name in PARTS if name != "world"), help="parts, with commas between")
     parser.add_argument("--executors", default="local,ray")
+    parser.add_argument("--strikes", default="worker,driver,node", help="what the part kills strikes")
     parser.add_argument("--sleep", type=float, default=2.0, help="seconds of one shot in the part efficiency")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

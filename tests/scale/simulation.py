@@ -9,7 +9,7 @@ from cost import measure
 from stbench.executors.simulated import Conditions, drawn, simulate
 
 STORIES, SHOTS, MEDIAN_S, SPREAD = 10_000, 10, 60.0, 0.3
-WORKERS = (1, 8, 64, 256, 512, 1024)
+WORKERS = (1, 16, 128, 512, 1024)
 MESSAGE_S = {"local": 0.0002, "ray": 0.002}  # the driver's time for one message; see docs/scale.md
 
 
