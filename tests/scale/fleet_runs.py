@@ -99,6 +99,17 @@ class Kills:
     twice: int = 0  # shots that were published twice
     redone: int = 0  # shots in progress that a kill cost
     wrong: list[str] = field(default_factory=list)
+    stories: list[str] = field(default_factory=list)  # what the journal says of each lost shot
+
+
+def story_of(place: Place, name: str, time_ns: int) -> str:
+    """What the journal says of a shot, for whoever looks for the reason."""
+    story, shot = Path(name).parts[1], Path(name).stem
+    lines = [f"{name} finished at {time_ns / 1e9:.3f}"]
+    for event in place.journal():
+        if event["event"].startswith(("run_", "worker_")) or (event.get("story") == story and event.get("shot", shot) == shot):
+            lines.append(f"{event['time']:.3f} {event['event']} {event.get('writer', 'main')} {event.get('reason', '')}")
+    return "\n           ".join(lines)
 
 
 def killed_run(
@@ -172,7 +183,9 @@ def judge(
     if code != 0:
         kills.wrong.append(f"it ended with {code}: {place.said()}")
     now = place.records()
-    kills.lost = sum(now.get(name) != time_ns for name, time_ns in finished.items())
+    gone = [name for name, time_ns in finished.items() if now.get(name) != time_ns]
+    kills.lost = len(gone)
+    kills.stories += [story_of(place, name, finished[name]) for name in gone]
     done = Counter(event["key"] for event in place.journal() if event["event"] == "shot_done")
     kills.twice = sum(times > 1 for times in done.values())
     kills.redone = sum(times - 1 for times in place.asked().values())

@@ -151,6 +151,7 @@ def kill(
         return
     struck = lost = twice = redone = runs = 0
     wrong: list[str] = []
+    stories: list[str] = []
     while struck < times and runs < times:
         place = Place(folder=work / f"{executor}-{what}-{runs}", lengths=lengths)
         strikes = [what] * min(5, times - struck)
@@ -163,13 +164,14 @@ def kill(
             redone + found.redone,
         )
         wrong += found.wrong
+        stories += found.stories
     verdicts.line(
         f"{executor:<5}  {what:<6}  {struck:>3} killed in {runs} runs: {lost} lost, {twice} made twice, {redone} in progress made again, "
         f"{len(wrong)} otherwise wrong",
         kept=struck >= times and not (lost or twice or wrong),
     )
-    for text in wrong:
-        print(f"         {text[:600]}", flush=True)
+    for text in [*wrong, *stories]:
+        print(f"         {text[:3000]}", flush=True)
 
 
 class cluster:  # noqa: N801 (used like a function, in a `with`)
