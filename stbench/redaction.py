@@ -20,8 +20,10 @@ SHAPES = re.compile(
     r"|xox[abprs]-[A-Za-z0-9-]{10,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,}"
 )
 IN_URL = re.compile(r"(?<=://)[^/\s@:]+(:[^/\s@]*)?(?=@)")
+IN_HOMES = re.compile(r"(?<=/home/)[^/\s\"':]+|(?<=/Users/)[^/\s\"':]+|(?<=\\Users\\)[^\\\s\"':]+")
 PART_ENDS = r"(?=[/\\\s\"':,;)]|$)"  # of a path
 NOBODY = ("root", "user", "ubuntu", "runner")  # login names that tell nothing, and are parts of many paths
+Rules = tuple[tuple[re.Pattern[str], str], ...]
 LEAST = 6  # a secret shorter than this would hide ordinary words
 
 
@@ -32,30 +34,33 @@ def redacted(value: Any) -> Any:
         >>> redacted({"url": "https://alice:pw@host/x", "n": 1})
         {'url': 'https://[hidden]@host/x', 'n': 1}
     """
+    return _cleaned(value, _rules(tuple(os.environ.items())))
+
+
+def _cleaned(value: Any, rules: Rules) -> Any:
     if isinstance(value, str):
-        return _clean(value)
+        for pattern, word in rules:
+            value = pattern.sub(word, value)
+        return value
     if isinstance(value, Mapping):
-        return {key: redacted(part) for key, part in value.items()}
+        return {key: _cleaned(part, rules) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [redacted(part) for part in value]
+        return [_cleaned(part, rules) for part in value]
     return value
 
 
-def _clean(text: str) -> str:
-    for secret in _secrets(tuple(sorted(os.environ.items()))):
-        text = text.replace(secret, HIDDEN)
-    text = IN_URL.sub(HIDDEN, SHAPES.sub(HIDDEN, text))
-    for folder in _homes():
-        text = re.sub(re.escape(folder) + PART_ENDS, "~", text)
-    for name in _users():
-        text = re.sub(r"(?<=[/\\])" + re.escape(name) + PART_ENDS, HIDDEN, text)
-    return re.sub(r"(?<=/home/)[^/\s\"':]+|(?<=/Users/)[^/\s\"':]+|(?<=\\Users\\)[^\\\s\"':]+", HIDDEN, text)
-
-
 @lru_cache(maxsize=4)
-def _secrets(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    found = {value for name, value in environment if SECRET_NAME.search(name) and len(value) >= LEAST}
-    return tuple(sorted(found, key=len, reverse=True))
+def _rules(environment: tuple[tuple[str, str], ...]) -> Rules:
+    """What to look for and what to put in its place, in order; found once per environment, since every line of a journal asks."""
+    secrets = {value for name, value in environment if SECRET_NAME.search(name) and len(value) >= LEAST}
+    return (
+        *((re.compile(re.escape(secret)), HIDDEN) for secret in sorted(secrets, key=len, reverse=True)),
+        (SHAPES, HIDDEN),
+        (IN_URL, HIDDEN),
+        *((re.compile(re.escape(folder) + PART_ENDS), "~") for folder in _homes()),
+        *((re.compile(r"(?<=[/\\])" + re.escape(name) + PART_ENDS), HIDDEN) for name in _users()),
+        (IN_HOMES, HIDDEN),
+    )
 
 
 def _homes() -> list[str]:
