@@ -23,14 +23,14 @@ from stbench.errors import UserError, did_you_mean
 from stbench.planning.work import SETUPS, Kind, Order, Room, StageWork
 from stbench.story import Story
 from storymem import condition, conditioning, denoise, ghosts
-from storymem.cost import Precision, Work, step_cost
+from storymem.cost import Precision, StepCost, Work, step_cost
 from storymem.options import MOTION_FRAMES, MemoryOptions, SamplingOptions, parse
 from storymem.peaks import peak
 from storymem.placements import Placement
 from storymem.profiles import OVERRIDES, Profile, resolve
 from storymem.running import CONTEXT_BYTES, MARGIN, allowed
 from storymem.settings import WAN
-from storymem.sizes import WAN_A14B, Sizes, sizes_of
+from storymem.sizes import WAN_A14B, Sizes, bytes_of, sizes_of
 from storymem.trace import trace
 
 SHARDED = "sharded"  # placement of the setup "wan2.2" on several GPUs
@@ -84,6 +84,9 @@ class Costs:
         kind: type[SamplingOptions] = MemoryOptions if order.method == "storymem" else SamplingOptions
         self.options = parse(kind, order.options, profile)
         self.published = order.setup == "wan2.2"
+        self._counted: dict[tuple[Work, bool], StepCost] = {}
+        self._rooms: dict[Kind, list[Room]] = {}
+        self._calls: dict[tuple[ghosts.Which, bool], int] = {}
         self.sizes = replace(sizes, lora_rank=0, judge=None) if self.published else sizes
         if order.method != "storymem":
             self.sizes = replace(self.sizes, lora_rank=0, judge=None)
@@ -151,7 +154,7 @@ class Costs:
             ),
             self._denoise(kind, placement),
             StageWork(name="vae_decode", conv_flops=decode[0], moved_bytes=decode[1], operations=decode[2]),
-            StageWork(name="keyframes", pageable_bytes=self._judge_bytes(kind) if placement != "resident" else 0.0),
+            StageWork(name="keyframes", pageable_bytes=self._judge_bytes() if placement != "resident" else 0.0),
         ]
         return [stage for stage in stages if stage.flops or stage.pageable_bytes]
 
@@ -162,7 +165,7 @@ class Costs:
     def _denoise(self, kind: Kind, placement: str) -> StageWork:
         work = self._work(kind)
         adapted = self.sizes.lora_rank > 0 and (kind.memory > 0 or (kind.known > 0 and self.profile.i2v_uses_lora))
-        cost = step_cost(self.sizes, work, guided=False, precision=self._precision, with_adapter=adapted)
+        cost = self._pass(work, adapted=adapted)
         config = getattr(self.sizes, work.base)
         dim, layers = int(config["num_attention_heads"]) * int(config["attention_head_dim"]), int(config["num_layers"])
         attention = 4.0 * layers * dim * cost.tokens * (cost.tokens + work.text_tokens)
@@ -182,10 +185,18 @@ class Costs:
             shared=True,
         )
 
+    def _pass(self, work: Work, *, adapted: bool) -> StepCost:
+        """One pass through a transformer; counted once for all devices and placements."""
+        if (work, adapted) not in self._counted:
+            self._counted[work, adapted] = step_cost(self.sizes, work, guided=False, precision=self._precision, with_adapter=adapted)
+        return self._counted[work, adapted]
+
     def _operations(self, base: ghosts.Which, *, adapted: bool) -> int:
         """Calls of the tensor library in one pass; they do not depend on the size of the picture."""
-        one, two = (_calls_of_pass(self.sizes, base, self._precision.transformer, layers, adapted) for layers in (1, 2))
-        return one + (ghosts.blocks_of(self.sizes, base) - 1) * (two - one)
+        if (base, adapted) not in self._calls:
+            one, two = (_calls_of_pass(self.sizes, base, self._precision.transformer, layers, adapted) for layers in (1, 2))
+            self._calls[base, adapted] = one + (ghosts.blocks_of(self.sizes, base) - 1) * (two - one)
+        return self._calls[base, adapted]
 
     def _passes(self, *, from_text: bool) -> tuple[int, int]:
         """Passes through a transformer, and experts that take their turn on the device."""
@@ -199,17 +210,17 @@ class Costs:
         text = ghosts.weights(self.sizes, "text_encoder", self._precision.text_encoder)
         return float(text.total(ghosts.blocks_of(self.sizes, "text_encoder")))
 
-    def _judge_bytes(self, kind: Kind) -> float:
+    def _judge_bytes(self) -> float:
         """A large judge of keyframes comes to the device after a shot and goes again."""
-        phases = peak(self.sizes, self._work(kind), "offload", precision=self._precision).phases
-        return float(sum(2 * phase.weights_bytes for phase in phases if phase.name == "keyframes"))
+        return 0.0 if self.sizes.judge is None else 2.0 * bytes_of(ghosts.judge(ghosts.key(self.sizes.judge)))
 
     def rooms(self, kind: Kind) -> list[Room]:
         """Memory by placement, with the margin that the allocator takes and what the device's own library takes."""
-        if self.published and self.order.gpus > 1:
-            return [self._sharded(kind)]
-        usual: tuple[Placement, ...] = ("offload",) if self.published else allowed(self.options.recipe)
-        return [self._room(kind, placement) for placement in usual]
+        if kind not in self._rooms:
+            usual: tuple[Placement, ...] = ("offload",) if self.published else allowed(self.options.recipe)
+            sharded = self.published and self.order.gpus > 1
+            self._rooms[kind] = [self._sharded(kind)] if sharded else [self._room(kind, placement) for placement in usual]
+        return self._rooms[kind]
 
     def _room(self, kind: Kind, placement: Placement) -> Room:
         found = peak(
@@ -229,7 +240,7 @@ class Costs:
         parts = {phase.name: phase.activation_bytes for phase in peak(self.sizes, work, "offload", precision=self._precision).phases}
         expert = ghosts.weights(self.sizes, work.base, "float32")
         held = self.sizes.experts * expert.total(ghosts.blocks_of(self.sizes, work.base)) + self._text_bytes()
-        vae = sum(value.numel() * value.element_size() for value in ghosts.latents(self.sizes, self._precision.vae).vae.parameters())
+        vae = bytes_of(ghosts.latents(self.sizes, self._precision.vae).vae)
         gathered = 2 * ghosts.weights(self.sizes, work.base, self._precision.transformer).block + parts["denoise"] / gpus
         on_top = {"denoise": gathered, "memory_encode": parts["memory_encode"], "vae_decode": parts["vae_decode"]}
         at = max(on_top, key=lambda name: on_top[name])

@@ -35,13 +35,13 @@ def lines(plan: Plan) -> list[str]:
 
 def _memory(plan: Plan) -> list[str]:
     known = plan.device.memory_bytes
-    title = "memory (GiB)       on the device   in main memory   at"
-    rows = [title + (f"   the device has {known / GIB:.0f}" if known else "")]
+    title = "memory (GiB)   on device  in main memory  at"
+    rows = [title + (f"             of {known / GIB:.0f} on the device" if known else "")]
     for placed in plan.placements:
         room = placed.room
         word = "" if placed.fits is None else "fits" if placed.fits else "DOES NOT FIT"
         mark = "  <- planned" if room.placement == plan.placement else ""
-        row = f"{room.placement:<16} {room.device_bytes / GIB:>15.1f} {room.host_bytes / GIB:>16.1f}   {room.at:<14} {word}{mark}"
+        row = f"{room.placement:<14} {room.device_bytes / GIB:>9.1f} {room.host_bytes / GIB:>15.1f}  {room.at:<14} {word}{mark}"
         rows.append(row.rstrip())
     return rows
 
@@ -68,12 +68,8 @@ def _totals(plan: Plan) -> list[str]:
         found.append(f"cost        {plan.cost:,.2f} at {plan.price:g} per GPU-hour")
     if plan.deadline_s is not None:
         by = hours(plan.deadline_s)
-        answer = (
-            f"{plan.gpus} GPUs, whole stories on each"
-            if plan.gpus
-            else "no number of GPUs: a story stays on one, and the longest takes longer"
-        )
-        found.append(f"within {by:<5}{answer}")
+        answer = f"{plan.gpus} GPUs, whole stories on each" if plan.gpus else "no number of GPUs: the longest story alone takes longer"
+        found.append(f"within {by:<8} {answer}")
     return found
 
 
