@@ -40,7 +40,7 @@ def _memory(plan: Plan) -> list[str]:
     for placed in plan.placements:
         room = placed.room
         word = "" if placed.fits is None else "fits" if placed.fits else "DOES NOT FIT"
-        mark = "  <- planned" if room.placement == plan.placement else ""
+        mark = " <-" if room.placement == plan.placement else ""
         row = f"{room.placement:<14} {room.device_bytes / GIB:>9.1f} {room.host_bytes / GIB:>15.1f}  {room.at:<14} {word}{mark}"
         rows.append(row.rstrip())
     return rows
