@@ -32,7 +32,7 @@ def sample_positions(length: int, rate: float, *, seed: int, step: int, layer: i
 
     Example:
         >>> sample_positions(8, 0.5, seed=1, step=0, layer=0, image=0).tolist()
-        [0, 1, 3, 6]
+        [0, 1, 4, 5]
     """
     rng = np.random.default_rng((seed, step, layer, image))
     return np.sort(rng.permutation(length)[: round(rate * length)])
