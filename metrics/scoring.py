@@ -146,8 +146,8 @@ def score_run(
     films = [film_of(run, part) for part in run.story_records()]
     metrics, left_out = applicable(plan.metrics, films)
     if left_out and progress:
-        total = sum(len(film.clips) for film in films)
-        progress(0, total, f"left out, the scripts say nothing that they need (ground truth, who appears where): {', '.join(left_out)}")
+        total, why = sum(len(film.clips) for film in films), "ground truth, who appears where, a shot without a cut"
+        progress(0, total, f"left out, the scripts say nothing that they need ({why}): {', '.join(left_out)}")
     cache = FeatureCache(Path(run.path) / CACHE)
     known = known_rows(run.scores())
     features = FeatureSource(protocol=protocol, device=device, cache=cache, known=known, policy=check_policy(frames), half=half)

@@ -52,12 +52,20 @@ PROFILERS.add("reports", "reports.latency:write_profile")
 TRENDS: Registry[Callable[..., Path]] = Registry("trend")
 TRENDS.add("reports", "reports.trend_page:write_trend")
 
+FRAME_POLICIES: Registry[Callable[[str], str]] = Registry("frame policy")
+FRAME_POLICIES.add("metrics", "metrics.frames:check_policy")
+
 PROTOCOLS = "metrics.protocols"
 
 
 def check_protocol(name: str) -> None:
     """Refuse an unknown protocol before an hour is spent; the `UserError` has the nearest name."""
     _protocols().target(name)
+
+
+def check_frames(policy: str) -> None:
+    """Refuse an unknown `--frames` before films are taken over."""
+    FRAME_POLICIES.get("metrics")(policy)
 
 
 def get_protocol(name: str) -> Any:
@@ -75,7 +83,7 @@ def _protocols() -> Registry[Any]:
 def score_folder(
     run: RunFolder, *, protocol: str, device: str, progress: Progress | None, how: Mapping[str, Any] | None = None
 ) -> list[Score]:
-    """Score a run and store the rows; rows of other protocols stay. `how`: `frames` and `workers`, where they were given."""
+    """Score a run and store the rows; rows of other protocols stay. `how`: `frames`, `workers` and `half`, where they were given."""
     rows = SCORERS.get("metrics")(run, protocol=protocol, device=device, progress=progress, **(how or {}))
     run.replace_scores(rows, protocol=protocol)
     return rows

@@ -59,7 +59,9 @@ def score(
     from stbench.cli import _end
     from stbench.config import check_device
     from stbench.display import make_display
+    from stbench.scoring import check_frames
 
+    check_frames(frames)
     given = (("frames", frames, "all"), ("workers", workers, 1), ("half", half, False))
     how = {name: value for name, value, usual in given if value != usual}
     if (run is None) == (videos is None):

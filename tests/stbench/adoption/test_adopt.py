@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from stbench.adoption.adopt import adopt, manifest_of
@@ -44,6 +45,12 @@ def videos(tmp_path):
     for i, name in enumerate(("1_1", "1_2", "2_1")):
         write_mp4(folder / "tale" / f"{name}.mp4", frames(i), 8)
     return folder
+
+
+def score_of(videos, script, *words):
+    app = typer.Typer()
+    score_command.register(app)
+    return CliRunner().invoke(app, ["--videos", str(videos), "--suite", str(script), *words])
 
 
 def take(videos, suite, out, cutting=None):
@@ -122,14 +129,26 @@ def test_cuts_are_detected_and_must_be_trusted(suite, tmp_path, monkeypatch):
     layout = cut_films(find_layout(films, suite.stories), suite.stories, Cutting(detect=True))
     assert [source.span for source in layout.sources] == [(0, 20), (20, 40), (40, 60)]
     assert layout.guessed
-    import typer
-
-    app = typer.Typer()
-    score_command.register(app)
-    done = CliRunner().invoke(app, ["--videos", str(films), "--suite", str(tmp_path / "tale.json"), "--detect-cuts"])
+    done = score_of(films, tmp_path / "tale.json", "--detect-cuts")
     assert isinstance(done.exception, UserError)
     assert "add --yes" in str(done.exception)
     assert "frames 20..39" in done.stderr
+
+
+def test_a_wrong_frame_policy_is_refused_before_anything_is_taken_over(videos, suite, tmp_path):
+    done = score_of(videos, tmp_path / "tale.json", "--frames", "3", "--out", str(tmp_path / "run"))
+    assert isinstance(done.exception, UserError)
+    assert "at least 4" in str(done.exception)
+    assert not (tmp_path / "run").exists()
+
+
+def test_files_left_over_are_named_in_the_mapping_and_after_scoring(videos, suite):
+    write_mp4(videos / "tale" / "9_9.mp4", frames(9), 8)
+    layout = find_layout(videos, suite.stories)
+    assert score_command.mapping_lines(layout)[-2:] == ["  extra: tale/9_9.mp4", "  3 of 3 shots, 1 extra"]
+    assert score_command.trouble_lines(layout) == ["! extra: tale/9_9.mp4", "videos: 3 of 3 shots, 1 extra"]
+    many = replace(layout, extra=layout.extra * 30)
+    assert score_command.trouble_lines(many)[0].endswith("tale/9_9.mp4, and 6 more")
 
 
 def test_another_folder_into_the_same_run_is_refused(videos, suite, tmp_path):
