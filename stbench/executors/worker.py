@@ -28,6 +28,7 @@ from stbench.store import RunFolder
 if TYPE_CHECKING:
     from stbench.story import Shot, Story
 
+ASK_AGAIN_S = 5.0  # for a story that another has: its process may end long before its lease
 PIXELS = ("stbench", "torch", "diffusers", "transformers", "peft", "numpy", "av")  # packages that can change them
 
 
@@ -92,7 +93,7 @@ class Worker:
         try:
             retry_s = self.leases.take(story.id)
             if retry_s:
-                return Busy(worker=self.name, story=story.id, retry_s=retry_s)
+                return Busy(worker=self.name, story=story.id, retry_s=min(retry_s, ASK_AGAIN_S))
             self._story = story.id
             try:
                 return Ended(worker=self.name, outcome=film_story(self._studio, story))
