@@ -65,8 +65,9 @@ class Place:
         return (self.folder / "said.txt").read_text(errors="replace")[-2000:]
 
     def records(self) -> dict[str, int]:
-        """Finished shots, and when each was finished."""
-        return {str(path.relative_to(self.run)): path.stat().st_mtime_ns for path in self.run.glob("shots/*/*.json")}
+        """Finished shots, and when each was finished. What still has a temporary name is none, and may go while one looks."""
+        found = (path for path in self.run.glob("shots/*/*.json") if not path.name.startswith("."))
+        return {str(path.relative_to(self.run)): path.stat().st_mtime_ns for path in found}
 
     def journal(self) -> list[dict[str, Any]]:
         from stbench.journal import read_journal
