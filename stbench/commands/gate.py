@@ -97,7 +97,8 @@ def _decide(base: Baseline, folder: RunFolder, new: Evidence, rules: tuple[Rule,
     from stbench.gating.noise import in_turns, merged, noise_of
 
     if interleave is None:
-        return judge(base, new, rules)
+        decision = judge(base, new, rules)
+        return replace(decision, notes=(*decision.notes, *_doubts(folder, rules)))
     costs = {rule.text for rule in rules if rule.kind != "quality"}
     if not costs:
         raise UserError("no rule is about time or memory", where="--interleave", expected="for example --rule shot.p50:10%")
@@ -108,6 +109,16 @@ def _decide(base: Baseline, folder: RunFolder, new: Evidence, rules: tuple[Rule,
     decided = {verdict.rule: verdict for verdict in (*timed.verdicts, *scored.verdicts)}
     note = f"times and memory: {rounds} films of the base and of this program in turns, medians by shot; noise is that of the base's films"
     return replace(scored, verdicts=tuple(decided[rule.text] for rule in rules), notes=(*scored.notes, note))
+
+
+def _doubts(folder: RunFolder, rules: tuple[Rule, ...]) -> list[str]:
+    """Why the run's times may not be believed: a busy machine fails no gate by itself, and its reader should know."""
+    from stbench.profiling.reading import read_timings
+    from stbench.profiling.validity import validity
+
+    if not any(rule.kind == "latency" for rule in rules):
+        return []
+    return [f"the times of this run are INVALID: {reason}" for reason in validity(read_timings(folder)).reasons]
 
 
 def _wants(annotate: bool | None) -> bool:
