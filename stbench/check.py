@@ -235,7 +235,7 @@ class _Checker:
         for span in reading.events:
             if span.get("event") != "span":
                 continue
-            seconds, unit = span.get("seconds"), (span.get("story"), span.get("shot"))
+            seconds, unit = span.get("seconds"), (str(span.get("story")), str(span.get("shot")))
             if unit not in units:
                 self.result.remarks.append(f"timing: {unit[0]} {unit[1]} is not in this run (any more)")
             if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
@@ -244,11 +244,11 @@ class _Checker:
 
     def _clock(self, records: list[ShotRecord]) -> None:
         """A shot took no longer than the time between its lines in the journal, unless the clock was set back."""
-        started: dict[Any, float] = {}
+        started: dict[str, float] = {}
         last, back = -math.inf, 0
-        took: dict[Any, float] = {}
+        took: dict[str, float] = {}
         for event in read_journal(self.folder.events_path).events:
-            time, key = event.get("time"), event.get("key")
+            time, key = event.get("time"), str(event.get("key"))
             if not isinstance(time, int | float):
                 continue
             back, last = back + (time < last), time
@@ -272,7 +272,7 @@ class _Checker:
             self.result.remarks.append("the journal's last line is torn: the process was cut off while writing it; nothing else is lost")
         for number, file in zip(reading.broken, reading.files, strict=True):
             self.broken("journal", file, f"line {number} is not what was written")
-        started = {event.get("key") for event in reading.events if event.get("event") in ("shot_started", "shot_found")}
+        started = {str(event.get("key")) for event in reading.events if event.get("event") in ("shot_started", "shot_found")}
         for record in records:
             if record.shot_key not in started:
                 self.broken("journal", f"{record.story} {record.shot}", "the journal does not know that it was made")

@@ -15,6 +15,8 @@ from stbench.errors import EXIT_PARTIAL, InvalidRunError, UserError
 TEMP_PREFIX = ".tmp-"
 MAX_JSON_BYTES = 64 * 2**20  # of one manifest or record; 10,000 long prompts need about 10 MB
 
+MAX_DIGITS = 300  # of a whole number: it must fit into a float
+
 
 class SaveError(UserError):
     """The disk refused: full, read-only or gone. What was published before is safe."""
@@ -59,7 +61,7 @@ def parse_json(text: bytes) -> Any:
         ValueError: 1e999 is not a finite number
     """
     try:
-        return json.loads(text.decode("utf-8", "surrogatepass"), parse_constant=_finite, parse_float=_finite)
+        return json.loads(text.decode("utf-8", "surrogatepass"), parse_constant=_finite, parse_float=_finite, parse_int=_whole)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -69,6 +71,12 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text} is not a finite number")
     return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"{text[:20]}… has {len(text)} digits")
+    return int(text)
 
 
 def temp_path(path: Path) -> Path:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
+from types import NoneType
 from typing import Any
 
 from stbench.errors import printable
@@ -76,11 +77,21 @@ class Score:
             >>> Score.from_json(row.to_json()) == row
             True
         """
-        known = {f.name for f in fields(cls)}
-        row: dict[str, Any] = {name: printable(value) if isinstance(value, str) else value for name, value in data.items() if name in known}
+        row: dict[str, Any] = {name: printable(value) if isinstance(value, str) else value for name, value in data.items() if name in KINDS}
+        for name, value in row.items():
+            if not isinstance(value, KINDS[name]) or (isinstance(value, bool) and name != "higher_is_better"):
+                raise ValueError(f"its {name} is {value!r:.40}")
         if row.get("value") is not None:
             row["value"] = float(row["value"])
         return cls(**row)
+
+
+_MAYBE_TEXT = (str, NoneType)
+KINDS: Mapping[str, type | tuple[type, ...]] = {  # field of a row → what it may be
+    **dict.fromkeys(("metric", "unit", "protocol", "story", "key"), str),
+    **dict.fromkeys(("shot", "reason", "encoder", "encoder_digest"), _MAYBE_TEXT),
+    **{"version": int, "higher_is_better": (bool, NoneType), "value": (int, float, NoneType), "detail": dict},
+}
 
 
 @dataclass(frozen=True, kw_only=True)

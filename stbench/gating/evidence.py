@@ -134,11 +134,12 @@ def device_kind(run: RunFolder, spans: Iterable[Mapping[str, Any]] = ()) -> str:
 
 def kind_of(span: Mapping[str, Any]) -> str:
     """What one shot was made on, as the span of the whole shot says; "" where it does not."""
-    detail: Mapping[str, Any] = span.get("detail") or {}
-    if span.get("stage") != WHOLE_SHOT:
+    detail = span.get("detail")
+    if span.get("stage") != WHOLE_SHOT or not isinstance(detail, Mapping):
         return ""
     if str(span.get("device", "")).startswith("cuda"):
-        return str((detail.get("gpu") or {}).get("name", ""))
+        gpu = detail.get("gpu")
+        return str(gpu.get("name", "")) if isinstance(gpu, Mapping) else ""
     return f"{detail['processor']}, {detail.get('cores')} cores" if "processor" in detail else ""
 
 
@@ -190,8 +191,8 @@ def _spans(reading: JournalReading) -> tuple[dict[str, ByShot], ByShot, dict[str
     return seconds, peaks, {}
 
 
-def _note_peak(peaks: ByShot, at: At, detail: Mapping[str, Any]) -> None:
-    value = detail.get(PEAK)
+def _note_peak(peaks: ByShot, at: At, detail: Any) -> None:
+    value = detail.get(PEAK) if isinstance(detail, Mapping) else None
     if isinstance(value, int | float):
         part = peaks.setdefault(at[0], {})
         part[at[1]] = max(part.get(at[1], 0.0), float(value))

@@ -294,3 +294,16 @@ def test_a_repetition_keeps_the_command_of_an_ordinary_run_and_uploads_nothing(r
         "run_continued", command="stbench run --method frozen --out x --mirror s3://a/b --seed 3"
     )
     assert command_of(RunFolder.open(run)) == ["run", "--method", "frozen", "--seed", "3"]
+
+
+@pytest.mark.parametrize("file", ["events.jsonl", "timing.jsonl", "scores.jsonl"])
+def test_odd_values_in_lines_of_older_runs_end_in_no_traceback(run, film, file):
+    lines = [json.loads(line) for line in (run / file).read_text().splitlines()]
+    spoilt = []
+    for line in lines:
+        line.pop("seal")  # older runs had none, so nothing but the reader stands in between
+        spoilt += [line | {name: odd} for name in line for odd in ([1], {"a": 1}, 10**400, "\x1b", True, None, -1e308)]
+    (run / file).write_text("".join(json.dumps(line) + "\n" for line in spoilt))
+    assert film("check", run).code == 4
+    assert film("check", run, "--json").code == 4
+    assert film("report", run).code in (0, 3, 4)
