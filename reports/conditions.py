@@ -80,7 +80,7 @@ def conditions(title: str, runs: Sequence[RunScores]) -> Conditions:
         fps=_each(f"{record.fps:g}" for record in records),
         size=_each(f"{record.width}x{record.height}" for record in records),
         seeds=_each(str(m.seed) for m in manifests),
-        stories=_each(f"{m.suite.name} {_stories_digest(m.stories)[:8]} ({len(m.stories)} stories)" for m in manifests),
+        stories=_each(f"{m.suite.name} {_stories_digest(m.stories)[:8]}, {m.counts.expected} shots" for m in manifests),
         device=_each(m.device for m in manifests),
         seconds=UNKNOWN if not seconds else f"{seconds:.2f}",
     )

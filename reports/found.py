@@ -95,7 +95,9 @@ def order_lines(order: Sequence[Arm], found: Sequence[Step], metrics: Sequence[s
         lines.append(f"`{metric}`: the order {said}: " + "; ".join(f"{step.text()}: {step.verdict}" for step in chain) + ".")
     if not lines:
         return ["The order of methods on consistency cannot be told: no metric of it was scored for all of them."]
-    named = f": {', '.join(f'`{metric}`' for metric in holds)}" if holds else ""
+    if not holds:
+        return [f"The order {name} is shown on none of {len(lines)} metrics of consistency.", *lines]
+    named = f": {', '.join(f'`{metric}`' for metric in holds)}"
     where = f"on {len(holds)} of {len(lines)} metrics of consistency{named}"
     return [f"The order {name} holds, with the 95% interval of every step on the better side of zero, {where}.", *lines]
 

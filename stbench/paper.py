@@ -141,7 +141,7 @@ def plan(wanted: Wanted) -> Plan:
             mine = [wanted.config(name, seed) for seed in wanted.seeds]
             shots += len(mine) * prepare(mine[0])[2].counts.expected
         except UserError as error:
-            first, missing[name] = first or error, str(error)
+            first, missing[name] = first or error, str(error).removeprefix(f"{name}: ")
             continue
         configs += mine
     if first is not None and not configs:

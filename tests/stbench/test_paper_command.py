@@ -53,7 +53,7 @@ def test_runs_are_made_once_and_shared_by_both_tables(few, film, fake, scripts: 
     assert sorted(path.name for path in (tmp_path / "p" / "runs").iterdir()) == ["storymem-s0", "wan-t2v-s0"]
     number, rows, missing = few[0]
     assert (number, rows) == (1, ["wan-t2v:1", "storymem:1"])
-    assert missing["ic-lora"] == "ic-lora: its weights are not here"
+    assert missing["ic-lora"] == "its weights are not here"
     assert missing["holocine"] == "is not part of this installation"
     assert set(missing) == {"wan-i2v-chain", "storydiffusion", "ic-lora", "holocine"}
     made = len(fake.MADE)
