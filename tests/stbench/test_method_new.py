@@ -25,7 +25,8 @@ def call(words: list[str], site: Path, folder: Path) -> subprocess.CompletedProc
 
 
 def test_a_new_method_is_installed_passes_its_own_test_and_films(film, tmp_path: Path, scripts: Path):
-    pytest.importorskip("setuptools", reason="the package is built with it, and nothing is downloaded")
+    for tool in ("pip", "setuptools"):
+        pytest.importorskip(tool, reason="the package is built and installed with it, and nothing is downloaded")
     done = film("method", "new", "red-fox", "--json")
     assert done.code == 0
     assert [Path(path).name for path in json.loads(done.out)["files"]] == ["red_fox.py", "test_red_fox.py", "pyproject.toml", "README.md"]
