@@ -58,6 +58,7 @@ class LazyMaker:
         self._method, self._device, self._display, self._stories = method, device, display, stories
         self._stack = ExitStack()
         self._maker: ShotMaker | None = None
+        self._prepared = False
         self.load_s: float | None = None
         self.made: set[str] = set()  # modes of the shots made with these loaded models
 
@@ -74,10 +75,19 @@ class LazyMaker:
             began = time.perf_counter()
             context: AbstractContextManager[ShotMaker] = self._method.open(self._device)
             self._maker = self._stack.enter_context(context)
-            if prepare := getattr(self._maker, "prepare", None):  # what depends on a prompt alone may be done for all of them at once
-                prepare(self._stories)
+            self._prepare()
             self.load_s = time.perf_counter() - began
+        self._prepare()
         return self._maker
+
+    def expect(self, stories: Sequence[Story]) -> None:
+        """These are next: what depends on their prompts alone is done before their first shot."""
+        self._stories, self._prepared = stories, False
+
+    def _prepare(self) -> None:
+        if not self._prepared and (prepare := getattr(self._maker, "prepare", None)):  # for all of them at once
+            prepare(self._stories)
+        self._prepared = True
 
 
 class Halt:

@@ -109,7 +109,7 @@ class _Crew:
         self._studio, self._left = studio, left
         self._leases = Leases(studio.folder.path, writer="driver")
         self.stories: dict[str, Story] = {story.id: story for story in studio.folder.stories}
-        self.unfinished = [story for story in self.stories if left[story]]
+        self.unfinished = dict.fromkeys(story for story in self.stories if left[story])
         self.over: set[str] = set()
         self._shown: dict[str, set[int]] = {}  # shots of stories in progress; a story that is taken up again reuses them
 

@@ -95,6 +95,8 @@ class Worker:
             if retry_s:
                 return Busy(worker=self.name, story=story.id, retry_s=min(retry_s, ASK_AGAIN_S))
             self._story = story.id
+            if not self.task.stories:
+                self._studio.maker.expect((story,))
             try:
                 return Ended(worker=self.name, outcome=film_story(self._studio, story))
             finally:

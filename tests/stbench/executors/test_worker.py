@@ -105,5 +105,15 @@ def test_a_worker_with_another_torch_refuses(task: Task):
         pass
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_prompts_are_prepared_for_the_whole_run_or_story_by_story(task: Task, fake, monkeypatch: pytest.MonkeyPatch, at_once: bool):
+    asked: list[list[str]] = []
+    monkeypatch.setattr(fake.FakeShots, "prepare", lambda self, stories: asked.append([story.id for story in stories]), raising=False)
+    with Worker(replace(task, stories=task.manifest.stories if at_once else ()), "w0-a", lambda message: None) as worker:
+        for story in task.manifest.stories:
+            worker.film(story)
+    assert asked == ([["ant", "bee"]] if at_once else [["ant"], ["bee"]])
+
+
 def test_no_two_workers_have_one_name():
     assert len({new_name(0) for _ in range(100)}) == 100
