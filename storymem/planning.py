@@ -44,7 +44,6 @@ class Planner:
     """Counts shots of the methods on a Wan model."""
 
     methods = METHODS
-    models = (*A14B, "world")
 
     def cost(self, order: Order) -> Costs:
         """The work of an order."""

@@ -21,7 +21,7 @@ from stbench.seal import FIELD, broken, sealed
 from stbench.store import RunFolder
 
 SCHEMA = 1
-PREVIOUS = "0000"
+DIGITS = 4  # of a number in a folder of baselines
 
 
 class Noise(Frozen):
@@ -102,14 +102,14 @@ def save(baseline: Baseline, out: Path) -> tuple[Path, Baseline]:
     else:
         numbered = _numbered(out) if out.is_dir() else []
         number = int(numbered[-1].stem) + 1 if numbered else 1
-        path = out / f"{number:04d}.json"
+        path = out / f"{number:0{DIGITS}d}.json"
     numbered_one = baseline.model_copy(update={"number": number})
     write_bytes(path, _text(numbered_one).encode())
     return path, numbered_one
 
 
 def _numbered(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.json") if path.stem.isdecimal() and len(path.stem) == len(PREVIOUS))
+    return sorted(path for path in folder.glob("*.json") if path.stem.isdecimal() and len(path.stem) == DIGITS)
 
 
 def _text(baseline: Baseline) -> str:

@@ -6,7 +6,7 @@ import heapq
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stbench.errors import UserError
@@ -143,7 +143,6 @@ class Wishes:
     deadline_s: float | None = None
     placement: str | None = None
     suite: str = ""
-    extra_assumed: Sequence[str] = field(default_factory=tuple)
 
 
 def make_plan(order: Order, cost: Costing, stories: Sequence[Story], device: Device, calibration: Calibration, wishes: Wishes) -> Plan:
@@ -169,7 +168,7 @@ def make_plan(order: Order, cost: Costing, stories: Sequence[Story], device: Dev
         device=device,
         calibration=calibration,
         inputs=cost.inputs,
-        assumed=(*device.assumed, *cost.assumed, *wishes.extra_assumed),
+        assumed=(*device.assumed, *cost.assumed),
         suite=wishes.suite,
         stories=len(stories),
         placements=placements,

@@ -114,7 +114,6 @@ class Planner(Protocol):
     """Counts work for the methods that it knows."""
 
     methods: tuple[str, ...]
-    models: tuple[str, ...]
 
     def cost(self, order: Order) -> Costing:
         """The work of an order; a `UserError` for what cannot be."""
