@@ -4,7 +4,7 @@
 what makes resume safe: when the prompt of shot 3 changes, the keys of shots 3, 4, … change and those of 1 and 2 do not.
 The head of the story is its id, name, overview, extra fields, reference pictures and entities: the request that a method gets holds
 these, and the shots up to k, and nothing else (see `stbench.filming`). A method that plans a whole film at once says `"sees": "story"` in
-its identity; its requests hold all shots, so its keys do too, and any edit of a story makes all of its shots anew.
+its identity; its requests hold all shots, so its keys do too, and any edit of a story makes every shot of it another one.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Methods that draw the keyframes of a whole story first, and then let an image-to-video model start each shot from its own.
 
 A painter draws: it gets the whole story, since its pictures are made together, and the seed of every shot. An animator films: a shot from
-its first frame and its prompt. So such a method sees the whole story (`stbench.keys.sees_whole_story`): editing any shot makes all of the
-story's shots anew.
+its first frame and its prompt. So such a method sees the whole story (`stbench.keys.sees_whole_story`): editing any shot makes every shot
+of the story another one.
 
 Keyframes are kept in memory for one story, under a digest of the story and its seeds; nothing of them lies on the disk but the films. A
 run that goes on in the middle of a story draws them again from the same seeds, and each shot's record holds the sha256 of its own, so
-that a machine that draws otherwise is found out. Painter and animator take turns on the device.
+that it can be seen whether a machine drew otherwise. Painter and animator take turns on the device.
 """
 
 from __future__ import annotations
