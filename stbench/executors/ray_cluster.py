@@ -165,10 +165,9 @@ def _connect(size: int, address: str | None) -> Any:
             )
         else:
             ray.init(address=address, **common)
-    except (ConnectionError, ValueError, OSError) as error:
-        raise UserError(
-            f"no cluster answers ({str(error).splitlines()[0]})", where=f"--ray-address {address}", hint="ray status"
-        ) from error
+    except Exception as error:  # Ray raises bare ones
+        where = f"--ray-address {address}" if address else "--executor ray"
+        raise UserError(f"no cluster answers ({str(error).splitlines()[0]})", where=where, hint="ray status") from error
     return ray
 
 

@@ -156,7 +156,9 @@ def _alive(pid: int) -> bool:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Ended, and not yet asked about by its parent."""
+    """Ended with all its threads, and not yet asked about by its parent."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        place = Path(f"/proc/{pid}")
+        state = (place / "stat").read_text().rpartition(")")[2].split()[0]
+        return state == "Z" and len(list((place / "task").iterdir())) <= 1
     return False
