@@ -42,7 +42,15 @@ def warm_up() -> None:
     """Import what readers import when they are first called, so that only their own doing is watched."""
     import importlib
 
-    for name in ("stbench.check", "stbench.claim", "stbench.finished", "stbench.adoption.probe", "storymem.stored", "yaml"):
+    for name in (
+        "stbench.check",
+        "stbench.claim",
+        "stbench.finished",
+        "stbench.adoption.probe",
+        "stbench.gating.evidence",
+        "storymem.stored",
+        "yaml",
+    ):
         importlib.import_module(name)
 
 

@@ -29,8 +29,9 @@ class Targets:
             "suite.json": (self._suite, [self._index()]),
             "manifest": (self._in_run("manifest.json", self._open), [self._good("manifest.json")]),
             "record": (self._in_run("shots/ant/01_02.json", self._records), [self._good("shots/ant/01_02.json")]),
-            "journal": (self._in_run("events.jsonl", self._journal), [self._good("events.jsonl")]),
-            "scores": (self._in_run("scores.jsonl", self._scores), [self._good("scores.jsonl")]),
+            "journal": (self._in_run("events.jsonl", self._journal), [self._good("events.jsonl"), self._bare("events.jsonl")]),
+            "spans": (self._in_run("timing.jsonl", self._spans), [self._bare("timing.jsonl")]),
+            "scores": (self._in_run("scores.jsonl", self._scores), [self._good("scores.jsonl"), self._bare("scores.jsonl")]),
             "caches": (self._caches, [self._good(name) for name in CACHES]),
             "video": (self._video, [self._good("shots/ant/01_02.mp4"), self._good("films/ant.mp4")]),
             "picture": (self._picture, [self._good("shots/ant/01_02.key0.png")]),
@@ -41,6 +42,11 @@ class Targets:
 
     def _good(self, name: str) -> bytes:
         return (self.source / name).read_bytes()
+
+    def _bare(self, name: str) -> bytes:
+        """Lines as older versions wrote them: without seals, so that nothing stands in front of the readers."""
+        lines = [json.loads(line) for line in self._good(name).splitlines()]
+        return b"".join(json.dumps({key: line[key] for key in line if key != "seal"}).encode() + b"\n" for line in lines)
 
     def _write(self, name: str, data: bytes) -> Path:
         path = self.sandbox / name
@@ -114,6 +120,15 @@ class Targets:
         ]
         (self.run / "events.damaged.jsonl").unlink(missing_ok=True)
         return after
+
+    def _spans(self) -> object:
+        from stbench.gating.evidence import evidence_of
+        from stbench.profiling.profile import profile_run
+        from stbench.profiling.text import lines
+        from stbench.store import RunFolder
+
+        run = RunFolder.open(self.run)
+        return evidence_of(run), list(lines(profile_run(run)))
 
     def _scores(self) -> object:
         from stbench.scores import aggregate
@@ -237,6 +252,6 @@ def safetensors_file() -> bytes:
 
 
 SHARES = {  # how many of every 1,000 inputs go where: cheap readers get more
-    **{"script.json": 240, "script.yaml": 60, "script.md": 60, "suite.json": 40, "manifest": 130, "record": 110, "journal": 90},
-    **{"scores": 90, "caches": 10, "video": 50, "picture": 50, "safetensors": 40, "weights index": 25, "folder": 5},
+    **{"script.json": 240, "script.yaml": 60, "script.md": 60, "suite.json": 40, "manifest": 130, "record": 60, "journal": 90},
+    **{"spans": 60, "scores": 80, "caches": 10, "video": 50, "picture": 50, "safetensors": 40, "weights index": 25, "folder": 5},
 }
