@@ -15,7 +15,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 WRITING = os.O_WRONLY | os.O_RDWR
@@ -84,7 +84,7 @@ class Watch:
         import stbench.video
         from stbench.journal import Journal
 
-        fsync, add, tag = os.fsync, Journal.add, stbench.video._tag_colours
+        fsync, add_all, tag = os.fsync, Journal.add_all, stbench.video._tag_colours
 
         def watched_fsync(descriptor: int) -> None:
             path = Path(f"/proc/self/fd/{descriptor}").readlink()
@@ -92,17 +92,18 @@ class Watch:
             fsync(descriptor)
             self._note(descriptor, path)
 
-        def watched_add(journal: Journal, event: str, **facts: object) -> None:
+        def watched_add_all(journal: Journal, event: str, rows: Iterable[Mapping[str, object]]) -> None:
+            rows = list(rows)
             if event == "shot_done":
-                self.done.append(f"{facts['story']} {facts['shot']}")
+                self.done += [f"{row['story']} {row['shot']}" for row in rows]
             self.point(f"journal {event}")
-            add(journal, event, **facts)
+            add_all(journal, event, rows)
 
         def watched_tag(codec: object) -> None:
             self.point("encode")
             tag(codec)
 
-        os.fsync, Journal.add, stbench.video._tag_colours = watched_fsync, watched_add, watched_tag
+        os.fsync, Journal.add_all, stbench.video._tag_colours = watched_fsync, watched_add_all, watched_tag
 
     def _note(self, descriptor: int, path: Path) -> None:
         """This file's bytes, or this folder's names, are on disk now."""
