@@ -17,7 +17,7 @@ import torch
 from storymem.positions import STRIDE
 from storymem.training.memory import RANK
 
-STEPS = {"vae": 2200, "base": 5600, "decoder": 2400, "memory": 3400}
+STEPS = {"vae": 2200, "base": 12600, "decoder": 2400, "memory": 7300}
 
 
 @dataclass(frozen=True, kw_only=True)
