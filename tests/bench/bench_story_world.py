@@ -3,6 +3,7 @@
     python tests/bench/bench_story_world.py --runs runs/study                    four methods, seeds 0 1 2
     python tests/bench/bench_story_world.py --runs runs/study --ablate           StoryMem's switches and ranks, seed 0
     python tests/bench/bench_story_world.py --runs runs/study --markdown docs/story-world-tables.md
+    python tests/bench/bench_story_world.py --runs runs/paper/runs --only-read   from the runs of `stbench paper`, same names
 
 Runs are kept and continued: the same command makes only what is missing. `--only-read` makes nothing. Intervals are 95%, by
 story; the seeds of a story fall into one cluster. Nothing here asserts: it prints, and a person judges.
@@ -237,7 +238,7 @@ def collect(root: Path, methods: Sequence[str], seeds: Sequence[int], *, limit: 
     found = []
     for method in methods:
         runs = [
-            film(method, seed, root / f"{method}-{seed}", (), limit=limit, make=make)
+            film(method, seed, root / f"{method}-s{seed}", (), limit=limit, make=make)
             for seed in (seeds[:1] if method in SEEDLESS else seeds)
         ]
         there = tuple(run for run in runs if run is not None)
@@ -248,13 +249,13 @@ def collect(root: Path, methods: Sequence[str], seeds: Sequence[int], *, limit: 
 
 def ablations(root: Path, seed: int, *, limit: int | None, make: bool) -> Table:
     """StoryMem with one switch moved at a time, and with its adapter cut to lower ranks."""
-    runs = {"storymem": film("storymem", seed, root / f"storymem-{seed}", (), limit=limit, make=make)}
+    runs = {"storymem": film("storymem", seed, root / f"storymem-s{seed}", (), limit=limit, make=make)}
     for name, sets in ABLATIONS:
-        out = root / f"storymem-{'-'.join(sets).replace('=', '_')}-{seed}"
+        out = root / f"storymem-{'-'.join(sets).replace('=', '_')}-s{seed}"
         runs[name] = film("storymem", seed, out, sets, limit=limit, make=make)
     for rank in RANKS:
         model = write_cut(MODEL, rank, root / "models" / f"rank-{rank}") if make else None
-        runs[f"rank cut to {rank}"] = film("storymem", seed, root / f"storymem-rank-{rank}-{seed}", (), limit=limit, make=make, model=model)
+        runs[f"rank cut to {rank}"] = film("storymem", seed, root / f"storymem-rank-{rank}-s{seed}", (), limit=limit, make=make, model=model)
     return main_table([Films(name=name, runs=(run,)) for name, run in runs.items() if run is not None])
 
 
