@@ -307,3 +307,10 @@ def test_odd_values_in_lines_of_older_runs_end_in_no_traceback(run, film, file):
     assert film("check", run).code == 4
     assert film("check", run, "--json").code == 4
     assert film("report", run).code in (0, 3, 4)
+
+
+def test_a_list_of_other_files_that_calls_itself_mp4_reads_none_of_them(tmp_path):
+    write_mp4(tmp_path / "private.mp4", np.full((2, 16, 16, 3), 90, np.uint8), 8)
+    (tmp_path / "clip.mp4").write_text("ffconcat version 1.0\nfile private.mp4\n")
+    with pytest.raises(VideoError, match="cannot be decoded"):
+        read_mp4(tmp_path / "clip.mp4")
