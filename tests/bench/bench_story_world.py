@@ -255,7 +255,8 @@ def ablations(root: Path, seed: int, *, limit: int | None, make: bool) -> Table:
         runs[name] = film("storymem", seed, out, sets, limit=limit, make=make)
     for rank in RANKS:
         model = write_cut(MODEL, rank, root / "models" / f"rank-{rank}") if make else None
-        runs[f"rank cut to {rank}"] = film("storymem", seed, root / f"storymem-rank-{rank}-s{seed}", (), limit=limit, make=make, model=model)
+        out = root / f"storymem-rank-{rank}-s{seed}"
+        runs[f"rank cut to {rank}"] = film("storymem", seed, out, (), limit=limit, make=make, model=model)
     return main_table([Films(name=name, runs=(run,)) for name, run in runs.items() if run is not None])
 
 
