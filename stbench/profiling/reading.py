@@ -166,13 +166,24 @@ def _shot(spans: Sequence[Mapping[str, Any]], place: int, video_s: float) -> Sho
         device=str(whole.get("device")),
         warm=bool(whole.get("warm")) and all(stage.name != LOADS_LATE for stage in stages),
         stages=stages,
-        facts=_detail(whole),
+        facts=_facts(_detail(whole)),
     )
 
 
 def _detail(span: Mapping[str, Any]) -> Mapping[str, Any]:
     detail = span.get("detail")
     return detail if isinstance(detail, Mapping) else {}
+
+
+NUMBERS = ("clock_drift_s", "cpu_wait_s", "load_1m", "cores", "other_processes", "energy_j")  # facts that are computed with
+KINDS: Mapping[str, type] = {"processor": str, "name": str, "slowed": list, "gpu": dict}
+
+
+def _facts(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """What the machine did, without facts of another kind than they have: anybody may have written the file."""
+    kept = {name: value for name, value in detail.items() if isinstance(value, KINDS.get(name, object))}
+    kept = {name: value for name, value in kept.items() if name not in NUMBERS or _number(value) is not None}
+    return {name: _facts(value) if name == "gpu" else value for name, value in kept.items()}
 
 
 def _is_seconds(value: Any) -> bool:
