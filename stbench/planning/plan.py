@@ -217,7 +217,7 @@ def gpus_for(lengths_s: Sequence[float], deadline_s: float) -> int | None:
     A story's shots follow one another, so a story stays on one GPU. Longest first, each to the GPU that is free first.
 
     Example:
-        >>> gpus_for([3.0, 3.0, 2.0, 2.0, 2.0], 6.0), gpus_for([3.0, 3.0], 2.0)
+        >>> gpus_for([3.0, 3.0, 2.0, 2.0], 5.0), gpus_for([3.0, 3.0], 2.0)
         (2, None)
     """
     for gpus in range(max(1, math.ceil(math.fsum(lengths_s) / deadline_s - 1e-9)), len(lengths_s) + 1):
