@@ -181,7 +181,7 @@ KINDS: Mapping[str, type] = {"processor": str, "name": str, "slowed": list, "gpu
 
 def _facts(detail: Mapping[str, Any]) -> dict[str, Any]:
     """What the machine did, without facts of another kind than they have: anybody may have written the file."""
-    kept = {name: value for name, value in detail.items() if isinstance(value, KINDS.get(name, object))}
+    kept: dict[str, Any] = {name: value for name, value in detail.items() if isinstance(value, KINDS.get(name, object))}
     kept = {name: value for name, value in kept.items() if name not in NUMBERS or _number(value) is not None}
     return {name: _facts(value) if name == "gpu" else value for name, value in kept.items()}
 
