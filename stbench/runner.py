@@ -202,7 +202,8 @@ def _film(
     manifest = folder.manifest
     for story in folder.stories:
         remove_temporaries(folder.shots_path(story.id))
-    for place in (folder.path, folder.path / "films"):
+    report = folder.report_path
+    for place in (folder.path, folder.path / "films", report, *(path for path in report.rglob("*") if path.is_dir())):
         remove_temporaries(place)
     verified = Verified(folder.path)
     left = {story.id: sum(record is None for _, record in reusable(folder, story, verified=verified)) for story in folder.stories}

@@ -36,7 +36,7 @@ from stbench.errors import UserError
 
 A_STORYBOARD = "'# Title', then '## Scene 1' and '### Shot 1' headings"
 _HEADING = re.compile(r"(#{1,3})\s+(.*?)\s*#*")
-_SCENE = re.compile(r"scene\s+(\d+)\b.*", re.IGNORECASE)
+_SCENE = re.compile(r"scene\s+(\d{1,9})\b.*", re.IGNORECASE)
 _SHOT = re.compile(r"shot\b[\s\d.]*(?:[·:|(,–—-]*\s*(?P<how>[a-z]+)\)?)?\s*", re.IGNORECASE)
 _CAST = re.compile(r"[-*]\s+\*\*(?P<id>[^*]+)\*\*\s*(?:\((?P<kind>[^)]*)\))?\s*:?\s*(?P<look>.*)")
 _LABEL = re.compile(r"(first frame|who|where)\s*:\s*(.*)", re.IGNORECASE)

@@ -30,6 +30,9 @@ def test_a_killed_run_continues_and_equals_an_uninterrupted_one(process, run_wor
     with (tmp_path / "run" / "events.jsonl").open("a") as journal:
         journal.write('{"event": "shot_do')  # as a power loss would leave it
     (tmp_path / "run" / "shots" / "ant" / ".tmp-1-02_02.mp4").write_bytes(b"half a shot")
+    (tmp_path / "run" / "report" / "sheets").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "run" / "report" / ".tmp-1-.sums.json").write_bytes(b"half a list")
+    (tmp_path / "run" / "report" / "sheets" / ".tmp-1-ant.png").write_bytes(b"half a sheet")
     resumed = process([*run_words, "--json"])
     assert resumed.returncode == 0, resumed.stderr
     n = json.loads(resumed.stdout)["n"]

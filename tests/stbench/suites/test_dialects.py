@@ -219,6 +219,7 @@ BROKEN = {
     "none.story.md": ("", "has no title"),
     "stray.story.md": ("# A\n\n## Scene 1\n\nstray\n", "line 5: text outside of a shot"),
     "head.story.md": ("# A\n\n## Chapter 1\n", "line 3: heading 'Chapter 1'"),
+    "number.story.md": (f"# A\n\n## Scene {'9' * 5001}\n", "line 3: heading 'Scene 999"),
     "how.story.md": ("# A\n\n## Scene 1\n\n### Shot 1 · fades\n", "line 5: a shot that 'fades'"),
     "empty.story.md": ("# A\n\n## Scene 1\n\n### Shot 1\n", "line 5: scenes[0].video_prompts[0]: the prompt is empty"),
     "cut.story.md": ("# A\n\n## Scene 1\n\n### Shot 1 · continues\nx\n", "line 5: scenes[0].cut[0]"),
