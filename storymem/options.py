@@ -120,7 +120,7 @@ class MemoryOptions(SamplingOptions):
     memory_policy: Literal["recency", "prompt"] = Field(default="recency", alias="memory.policy")
     keyframes_max: int = Field(alias="keyframes.max", ge=1)
     keyframes_threshold: float = Field(alias="keyframes.threshold", ge=-1, le=1)
-    positions_stride: int = Field(alias="positions.stride", ge=1)
+    positions_stride: int = Field(alias="positions.stride", ge=0)
     quality: str
     quality_threshold: float | None = Field(default=None, alias="quality.threshold", allow_inf_nan=False)
 

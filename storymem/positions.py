@@ -37,6 +37,8 @@ def temporal_positions(memory: int, latent_frames: int, *, variant: Variant = "p
         [0, 1, 2, 3, 4]
         >>> temporal_positions(0, 3)
         [0, 1, 2]
+        >>> temporal_positions(2, 3, stride=0)  # an ablation: memory and the first frame share a position
+        [0, 0, 0, 1, 2]
     """
     if variant == "release-2025-12":
         return list(range(memory + latent_frames))

@@ -57,7 +57,7 @@ class Profile(BaseModel):
     # memory
     memory_size: int = Field(default=10, ge=0)
     memory_sink: int = Field(default=3, ge=0)
-    positions_stride: int = Field(default=5, gt=0)
+    positions_stride: int = Field(default=5, ge=0)
     keyframes_max: int = Field(default=3, gt=0)
     keyframes_threshold: float = 0.9
     keyframe_encoder: str = "world-dino"

@@ -58,6 +58,10 @@ def test_paper_positions_leave_the_video_where_it_was_trained(memory: int, frame
     assert all(later - earlier == stride for earlier, later in pairwise(positions[: memory + 1]))
 
 
+def test_without_a_stride_all_memory_stands_where_the_video_begins() -> None:
+    assert temporal_positions(3, 2, stride=0) == [0, 0, 0, 0, 1]
+
+
 @given(head_dim=st.integers(3, 128).map(lambda half: 2 * half))
 def test_axes_fill_the_head(head_dim: int) -> None:
     axes = rope_axes(head_dim)
