@@ -12,20 +12,19 @@ from storymem.profiles import Model
 from storymem.stored import open_weights
 
 
-def card_of(model: Model, options: SamplingOptions, *, memory: bool, adapter: bool) -> MethodCard:
-    """The card of a method.
+def card_of(model: Model, options: SamplingOptions, *, memory: bool) -> MethodCard:
+    """The card of a method; the adapters of its model are counted.
 
     Args:
         model: The model.
         options: For the number of steps.
         memory: Whether the base of memory shots is used too.
-        adapter: Whether the memory adapters are.
     """
     bases = {model.t2v, model.m2v} if memory else {model.t2v}
     parameters: int | None = None
     try:
         parts = [require(base, role).path for base in sorted(bases) for role in EXPERTS[: model.profile.experts]]
-        shapes = [shape for path in (*parts, *(model.lora if adapter else ())) for shape in open_weights(path).shapes.values()]
+        shapes = [shape for path in (*parts, *model.lora) for shape in open_weights(path).shapes.values()]
         parameters = sum(map(math.prod, shapes))
     except UserError:
         pass  # weights that cannot be read are an error of whoever loads them, with everything there is to say

@@ -33,7 +33,7 @@ class WanI2V(OnWan):
     @classmethod
     def from_options(cls, *, model: str, options: Mapping[str, str]) -> WanI2V:
         """Build from `--model` and `--set`; reads the profile, loads nothing."""
-        found = resolve(model, options, needs=("m2v",))
+        found = resolve(model, options, needs=("m2v",)).without_memory(first_frames=True)
         published = found.profile.m2v == WAN.m2v
         return cls(found, parse(SamplingOptions, {"shift": str(SHIFT), **options} if published else options, found.profile))
 
@@ -60,7 +60,7 @@ class WanI2V(OnWan):
     def card(self) -> MethodCard:
         """What tables say of it."""
         alone = replace(self.model, t2v=self.model.m2v)
-        return replace(card_of(alone, self.options, memory=False, adapter=False), licence=self.licence)
+        return replace(card_of(alone, self.options, memory=False), licence=self.licence)
 
     @contextmanager
     def open(self, device: str) -> Iterator[FromFirstFrame]:

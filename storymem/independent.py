@@ -27,7 +27,7 @@ class WanT2V(OnWan):
     def from_options(cls, *, model: str, options: Mapping[str, str]) -> WanT2V:
         """Build from `--model` and `--set`; reads the profile, loads nothing."""
         found = resolve(model, options, needs=("t2v", "m2v") if cls.chained else ("t2v",))
-        return cls(found, parse(SamplingOptions, options, found.profile))
+        return cls(found.without_memory(first_frames=cls.chained), parse(SamplingOptions, options, found.profile))
 
     def identity(self) -> Mapping[str, Any]:
         """Everything that changes pixels."""
@@ -42,7 +42,7 @@ class WanT2V(OnWan):
 
     def card(self) -> MethodCard:
         """What tables say of it."""
-        return card_of(self.model, self.options, memory=self.chained, adapter=self.chained and self.model.profile.i2v_uses_lora)
+        return card_of(self.model, self.options, memory=self.chained)
 
     @contextmanager
     def open(self, device: str) -> Iterator[_Shots]:

@@ -92,7 +92,7 @@ class StoryMem(OnWan):
 
     def card(self) -> MethodCard:
         """What tables say of it."""
-        return card_of(self.model, self.options, memory=True, adapter=True)
+        return card_of(self.model, self.options, memory=True)
 
     @contextmanager
     def open(self, device: str) -> Iterator[StoryMemShots]:

@@ -54,8 +54,18 @@ class Model:
         """Whether the same transformer makes text-to-video and memory shots."""
         return self.m2v == self.t2v
 
+    def without_memory(self, *, first_frames: bool) -> Model:
+        """For shots without memory: the memory adapter is left out, so that training it anew makes no such shot another one.
+
+        Args:
+            first_frames: Whether shots start from known frames; a profile may say that these run with the adapter.
+        """
+        if first_frames and self.profile.i2v_uses_lora:
+            return self
+        return replace(self, lora=(), needs=tuple(part for part in self.needs if part != "lora"))
+
     def weight_parts(self, *, memory: bool) -> dict[Path, tuple[str, ...]]:
-        """Folders and what in them changes pixels (sub-folders, files), with or without the memory adapter and its base."""
+        """Folders and what in them changes pixels (sub-folders, files), with or without those of shots that start from pictures."""
         experts = EXPERTS[: self.profile.experts]
         parts = {self.t2v: _parts_in(self.t2v, ("tokenizer", "text_encoder", "vae", *experts))}
         if memory:

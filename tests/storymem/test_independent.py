@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,43 @@ def test_the_chain_goes_on_over_cuts_and_starts_anew_only_where_a_shot_is_missin
     with method.open("cpu") as maker:
         alone = maker.shot(ShotRequest(story=STORY, shot=STORY.shots[1], seed=8))
     assert alone.notes["mode"] == "t2v"
+
+
+def damaged(model: Path, folder: Path, part: str) -> Path:
+    """A copy of a model with one weight of `part` changed."""
+    from safetensors.torch import load_file, save_file
+
+    copied = copy(model, folder)
+    path = next((copied / part).rglob("*.safetensors"))
+    state = load_file(path)
+    name = sorted(state)[0]
+    save_file(state | {name: state[name] + 1}, path)
+    return copied
+
+
+@pytest.mark.parametrize(("kind", "bases"), [(WanT2V, {"t2v"}), (WanI2VChain, {"t2v", "i2v"}), (WanI2V, {"t2v", "i2v"})])
+def test_a_shot_without_memory_is_the_same_whatever_the_memory_adapter_and_another_on_another_base(
+    model: Path, tmp_path: Path, kind: Callable[..., Any], bases: set[str]
+) -> None:
+    def identity(folder: Path) -> Any:
+        return kind.from_options(model=str(folder), options=OPTIONS).identity()  # type: ignore[attr-defined]
+
+    before = identity(model)
+    assert identity(damaged(model, tmp_path / "lora", "lora")) == before
+    for base in ("t2v", "i2v"):
+        changed = identity(damaged(model, tmp_path / base, f"{base}/transformer_2"))
+        assert (changed != before) is (base in bases)
+
+
+def test_a_chain_on_a_model_whose_first_frame_shots_run_with_the_adapter_depends_on_it(model: Path, picture: Path, tmp_path: Path) -> None:
+    changed = copy(model, tmp_path / "with")
+    profile = json.loads((changed / "profile.json").read_text())
+    (changed / "profile.json").write_text(json.dumps(profile | {"i2v_uses_lora": True}))
+    chains = [
+        WanI2VChain.from_options(model=str(path), options=OPTIONS)
+        for path in (model, changed, damaged(changed, tmp_path / "other", "lora"))
+    ]
+    films = [shoot(method, 1, (picture,))[0].frames for method in chains]
+    assert not any(np.array_equal(films[a], films[b]) for a, b in ((0, 1), (1, 2)))
+    assert len({json.dumps(method.identity()) for method in chains}) == 3
+    assert chains[0].card().parameters != chains[1].card().parameters
