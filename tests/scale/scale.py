@@ -10,9 +10,9 @@ Shots sleep, so they need no processor: what is left is the overhead of the harn
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -50,12 +50,14 @@ class Efficiency:
         steady: Time that the workers slept, of the time from a worker's first shot to its last.
         whole: The same, of all workers' time from the command's start to its last shot.
         wall_s, cpu_s: Per shot beside the sleep: on the clock, and of the processor (median).
+        idle: Share of a processor that a worker uses while its shot sleeps: heartbeats, and the engine's own threads (median).
     """
 
     steady: float
     whole: float
     wall_s: float
     cpu_s: float
+    idle: float
 
 
 def efficiency(place: Place, words: list[str], *, sleep_s: float) -> Efficiency:
@@ -73,29 +75,38 @@ def efficiency(place: Place, words: list[str], *, sleep_s: float) -> Efficiency:
     present_s = sum(times[-1] - times[0] for times in spans.values())
     last = max(times[-1] for times in spans.values())
     between = [b - a - sleep_s for times in spans.values() for a, b in zip(times[::2], times[2::2], strict=False)]
-    used: dict[str, list[float]] = {}
-    for line in place.log.read_text().splitlines():
-        *_, pid, cpu = line.split()
-        used.setdefault(pid, []).append(float(cpu))
-    cpu = [b - a for times in used.values() for a, b in itertools.pairwise(times[1:])]  # after the first, which loads libraries
+    began_cpu, woke_cpu = processor_times(place.log), processor_times(place.log.with_name(place.log.name + ".slept"))
+    cpu = [after - woke for pid, times in began_cpu.items() for woke, after in zip(woke_cpu[pid][1:], times[2:], strict=False)]
+    asleep = [woke - before for pid, times in began_cpu.items() for before, woke in zip(times[1:], woke_cpu[pid][1:], strict=True)]
     return Efficiency(
         steady=shots * sleep_s / present_s,
         whole=shots * sleep_s / (len(spans) * (last - began)),
-        wall_s=sorted(between)[len(between) // 2],
-        cpu_s=sorted(cpu)[len(cpu) // 2],
+        wall_s=statistics.median(between),
+        cpu_s=statistics.median(cpu),
+        idle=statistics.median(asleep) / sleep_s,
     )
 
 
+def processor_times(log: Path) -> dict[str, list[float]]:
+    """What each process had used at each of its shots. A process's first shot, which loads libraries, is the caller's to leave out."""
+    used: dict[str, list[float]] = {}
+    for line in log.read_text().splitlines():
+        *_, pid, cpu = line.split()
+        used.setdefault(pid, []).append(float(cpu))
+    return used
+
+
 def part_efficiency(work: Path, verdicts: Verdicts, options: argparse.Namespace) -> None:
-    print(f"Efficiency: {WORKERS} workers, 32 stories of 4 shots that sleep {options.sleep:g} s")
+    print(f"Efficiency: {WORKERS} workers, 32 stories of {options.shots} shots that sleep {options.sleep:g} s")
     for executor in ("local", "ray"):
         if executor not in options.executors:
             continue
-        place = Place(folder=work / f"efficiency-{executor}", lengths=[4] * (2 * WORKERS))
+        place = Place(folder=work / f"efficiency-{executor}", lengths=[options.shots] * (2 * WORKERS))
         found = efficiency(place, ["--executor", executor, "--workers", str(WORKERS)], sleep_s=options.sleep)
         verdicts.line(f"{executor:<5}  efficiency {found.steady:.3f} (limit {EFFICIENCY})", kept=found.steady >= EFFICIENCY)
         verdicts.line(f"{executor:<5}  with the start of the workers {found.whole:.3f}")
         verdicts.line(f"{executor:<5}  overhead per shot: processor {found.cpu_s * 1e3:.1f} ms (limit 20)", kept=found.cpu_s <= OVERHEAD_S)
+        verdicts.line(f"{executor:<5}  while a shot sleeps, its worker uses {found.idle:.2%} of a processor")
         verdicts.line(f"{executor:<5}  overhead per shot: clock {found.wall_s * 1e3:.1f} ms, with all that the machine does besides")
 
 
@@ -121,7 +132,8 @@ def part_kills(work: Path, verdicts: Verdicts, options: argparse.Namespace) -> N
         raise SystemExit(plain.said())
     reference = plain.facts()
     local, ray = ["--workers", "4"], ["--executor", "ray", "--workers", "4"]
-    many = 50 if options.long else 3
+    many = options.kills or (50 if options.long else 3)
+    few = options.kills or (50 if options.long else 1)
     if "local" in options.executors:
         kill(work, verdicts, reference, lengths, "worker", many, local, options, executor="local")
         kill(work, verdicts, reference, lengths, "driver", many, local, options, executor="local")
@@ -129,8 +141,8 @@ def part_kills(work: Path, verdicts: Verdicts, options: argparse.Namespace) -> N
         with cluster() as (address, strike_node):
             words = [*ray, "--ray-address", address]
             kill(work, verdicts, reference, lengths, "worker", many, words, options, executor="ray")
-            kill(work, verdicts, reference, lengths, "node", 50 if options.long else 1, words, options, executor="ray", nodes=strike_node)
-            kill(work, verdicts, reference, lengths, "driver", 50 if options.long else 1, words, options, executor="ray")
+            kill(work, verdicts, reference, lengths, "node", few, words, options, executor="ray", nodes=strike_node)
+            kill(work, verdicts, reference, lengths, "driver", few, words, options, executor="ray")
 
 
 def kill(
@@ -237,6 +249,8 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(name for name in PARTS if name != "world"), help="parts, with commas between")
     parser.add_argument("--executors", default="local,ray")
     parser.add_argument("--strikes", default="worker,driver,node", help="what the part kills strikes")
+    parser.add_argument("--kills", type=int, help="how many of each kind, instead of 3 (Ray's drivers and nodes: 1), or of 50 with --long")
+    parser.add_argument("--shots", type=int, default=4, help="of each of the 32 stories in the part efficiency")
     parser.add_argument("--sleep", type=float, default=2.0, help="seconds of one shot in the part efficiency")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

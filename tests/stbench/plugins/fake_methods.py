@@ -70,7 +70,9 @@ class FakeShots:
         if (once := os.environ.get("FAKE_ONCE")) and once.endswith(here):
             what, marker, _ = once.split(" ", 2)
             strike(what, marker)
-        time.sleep(float(os.environ.get("FAKE_SLEEP", "0")))
+        if sleep_s := float(os.environ.get("FAKE_SLEEP", "0")):
+            time.sleep(sleep_s)
+            note(here, ".slept")
         frames = stripes(request)
         if os.environ.get("FAKE_BAD", "").startswith(here):
             frames = spoil(frames, os.environ["FAKE_BAD"].split()[-1])
@@ -95,10 +97,13 @@ def strike(what: str, marker: str) -> None:
             threading.Event().wait()  # the shot is never finished: without its driver the worker ends
 
 
-def note(here: str) -> None:
-    """In the file FAKE_LOG, one line for each shot that was asked for: by which process, and the processor time that it has used."""
+def note(here: str, when: str = "") -> None:
+    """In the file FAKE_LOG, one line for each shot that was asked for: by which process, and the processor time that it has used.
+
+    In FAKE_LOG.slept the same when it wakes: what a process uses while a shot sleeps is no shot's overhead.
+    """
     if os.environ.get("FAKE_LOG"):
-        with open(os.environ["FAKE_LOG"], "a") as log:  # noqa: PTH123 (opened to append: short lines of several processes do not mix)
+        with open(os.environ["FAKE_LOG"] + when, "a") as log:  # noqa: PTH123 (opened to append: short lines of several processes do not mix)
             log.write(f"{here} {os.getpid()} {time.process_time():.4f}\n")
 
 
