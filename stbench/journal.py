@@ -137,8 +137,8 @@ class Journal:
     def add_all(self, event: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """As `add`, for several events of one kind that belong together: one flush for all."""
         lines = []
-        for facts in rows:
-            line = {"event": event, "time": round(self._now(), 3), **redacted(dict(facts))}
+        for facts in redacted(list(rows)):  # at once: what to hide is looked up in the environment each time
+            line = {"event": event, "time": round(self._now(), 3), **facts}
             lines.append(json.dumps(sealed(line), ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass") + b"\n")
         with loud(self.path):
             self._file.write(b"".join(lines))

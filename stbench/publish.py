@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stbench.files import loud, make_folder, publish, sync_path, temp_path, write_json
 from stbench.keys import file_sha256
 from stbench.record import InputShot, ShotRecord, SpanFact, StoredFile, read_record
-from stbench.video import VideoError, read_mp4, read_png, write_mp4, write_png
+from stbench.video import VideoError, decodes_to, read_png, write_mp4, write_png
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -119,11 +119,11 @@ def _retract(folder: Path, shot: str) -> None:
 def _write_video(path: Path, frames: np.ndarray, fps: float) -> StoredFile:
     def compare(temp: Path) -> None:
         try:
-            decoded, decoded_fps = read_mp4(temp)
+            shape, decoded_fps = decodes_to(temp)
         except VideoError as error:
             raise DecodeBackError(f"{path.name} does not decode back ({error.what})") from error
-        if decoded.shape != frames.shape or abs(decoded_fps - fps) > 0.01 * fps:
-            raise DecodeBackError(f"{path.name} decodes to {decoded.shape} at {decoded_fps:g} fps, expected {frames.shape} at {fps:g} fps")
+        if shape != frames.shape or abs(decoded_fps - fps) > 0.01 * fps:
+            raise DecodeBackError(f"{path.name} decodes to {shape} at {decoded_fps:g} fps, expected {frames.shape} at {fps:g} fps")
 
     return _publish_file(path, write=lambda temp: write_mp4(temp, frames, fps), compare=compare, frame=None)
 

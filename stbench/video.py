@@ -90,11 +90,32 @@ def read_mp4(path: Path) -> tuple[np.ndarray, float]:
             stack.append(frame.to_ndarray(format="rgb24"))
             size += stack[-1].nbytes
             check_bytes(size, path)
-    if not stack:
-        raise VideoError("holds no frames", where=str(path), expected="a video")
-    if any(frame.shape != stack[0].shape for frame in stack):
-        raise VideoError("changes its size from frame to frame", where=str(path), expected="a video of one size")
+    _one_size({(frame.shape[0], frame.shape[1]) for frame in stack}, path)
     return np.stack(stack), float(rate) if rate else 0.0
+
+
+def decodes_to(path: Path) -> tuple[tuple[int, int, int, int], float]:
+    """Decode a whole video as `read_mp4` does, and keep nothing: its shape (F, H, W, 3) and frames per second.
+
+    Raises:
+        VideoError: As in `read_mp4`.
+    """
+    with open_video(path) as (container, stream):
+        rate, count, sizes = stream.average_rate, 0, set[tuple[int, int]]()
+        for frame in frames_of(container, stream, path):
+            count += 1
+            sizes.add((frame.height, frame.width))
+    height, width = _one_size(sizes, path)
+    return (count, height, width, 3), float(rate) if rate else 0.0
+
+
+def _one_size(sizes: set[tuple[int, int]], path: Path) -> tuple[int, int]:
+    """The only one of the sizes."""
+    if not sizes:
+        raise VideoError("holds no frames", where=str(path), expected="a video")
+    if len(sizes) > 1:
+        raise VideoError("changes its size from frame to frame", where=str(path), expected="a video of one size")
+    return sizes.pop()
 
 
 def read_png(path: Path) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 
 from stbench.methods import ShotResult
 from stbench.validity import InvalidShotError, check_result
-from stbench.video import VideoError, concat, read_mp4, read_png, write_mp4, write_png
+from stbench.video import VideoError, concat, decodes_to, read_mp4, read_png, write_mp4, write_png
 
 
 def picture(frames: int = 5, height: int = 48, width: int = 80) -> np.ndarray:
@@ -27,6 +27,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, size, fps):
     assert frames.shape == clip.shape
     assert frames.dtype == np.uint8
     assert found == pytest.approx(fps, rel=1e-3)
+    assert decodes_to(tmp_path / "a.mp4") == (frames.shape, found)
     difference = np.abs(frames.astype(int) - clip)
     assert np.median(difference) <= 3
     assert difference.mean() < 8  # halved chroma bleeds over edges, which are much of a tiny picture
@@ -48,8 +49,21 @@ def test_a_cut_file_is_one_clear_error(tmp_path: Path, keep: int):
     path = tmp_path / "a.mp4"
     write_mp4(path, picture(), 8)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(VideoError, match=r"a\.mp4"):
-        read_mp4(path)
+    for read in (read_mp4, decodes_to):
+        with pytest.raises(VideoError, match=r"a\.mp4"):
+            read(path)
+
+
+def test_a_file_cut_in_its_pictures_does_not_decode_to_all_of_them(tmp_path: Path):
+    path = tmp_path / "a.mp4"
+    write_mp4(path, np.random.default_rng(0).integers(0, 256, (9, 48, 80, 3), dtype=np.uint8), 8)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for read in (lambda file: read_mp4(file)[0].shape, lambda file: decodes_to(file)[0]):
+        try:
+            shape = read(path)
+        except VideoError:
+            continue
+        assert shape[0] < 9
 
 
 def test_a_missing_file_is_one_clear_error(tmp_path: Path):
@@ -95,6 +109,12 @@ def test_validity_rules_have_names(rule, changes):
     with pytest.raises(InvalidShotError) as caught:
         check_result(ShotResult(**{**good, **changes}))
     assert caught.value.rule == rule
+
+
+def test_a_shot_that_fades_in_from_black_is_valid():
+    frames = picture()
+    frames[:2] = 0
+    check_result(ShotResult(frames=frames, fps=8.0))
 
 
 def test_on_a_cpu_with_avx512_the_same_frames_do_not_now_and_then_give_other_bytes(tmp_path: Path):
