@@ -16,6 +16,7 @@ from metrics.features import FeatureSource
 from metrics.frames import ALL, check_policy
 from metrics.protocols import PROTOCOLS
 from metrics.spent import note_scoring
+from stbench.adoption.adopt import METHOD, lacking
 from stbench.scores import Score
 
 if TYPE_CHECKING:
@@ -27,12 +28,13 @@ CACHE = "cache"
 
 def film_of(run: RunFolder, part: StoryRecords) -> StoryClips:
     """The film of one story of a run; shots without a record, or whose file is not what the record says, are missing."""
+    given = lacking(run.path) if run.manifest.method == METHOD else {}
     records = {record.shot: record for record in part.records}
     clips = []
     for shot in part.story.shots:
         record = records.get(shot.id)
         if record is None:
-            clips.append(Clip(shot=shot, reason="the shot was not made"))
+            clips.append(Clip(shot=shot, reason=given.get((part.story.id, shot.id), "the shot was not made")))
             continue
         path = run.shot_video(record)
         if record.video.intact(path.parent):

@@ -6,6 +6,7 @@ the very same frames. The records say where each shot came from. The same comman
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -77,23 +78,29 @@ def adopt(layout: Layout, wanted: Manifest, out: Path, *, progress: Progress | N
         folder = RunFolder(out, manifest)
         sources: list[Source] = []
         with closing(Journal(folder.events_path, now)) as journal:
-            journal.add("videos_adopted", folder=wanted.identity["folder"], **layout.counts())
             for story, found in take_over(folder, layout, journal):
                 if progress:
                     progress(story.id)
                 sources += found
+            found_all = replace(layout, sources=tuple(sources))
+            journal.add("videos_adopted", folder=wanted.identity["folder"], **found_all.counts())
         done = sum(source.kind is None for source in sources)
         counts = manifest.counts.model_copy(update={"done": done})
         status = "complete" if done == counts.expected else "partial" if done else "failed"
         folder.manifest = manifest.model_copy(update={"status": status, "counts": counts, "finished": round(now(), 3)})
         folder.manifest.save(out)
-        return write_mapping(folder, replace(layout, sources=tuple(sources)))
+        return write_mapping(folder, found_all)
 
 
 def take_over(folder: RunFolder, layout: Layout, journal: Journal) -> Iterator[tuple[Story, list[Source]]]:
-    """Copy or cut what the layout maps, story by story; yields what became of its sources."""
+    """Copy or cut what the layout maps, story by story; yields what became of its sources. The journal says why a shot is not there."""
     for story in folder.stories:
-        yield story, _adopt_story(folder, story, [source for source in layout.sources if source.story == story.id], journal)
+        sources = _adopt_story(folder, story, [source for source in layout.sources if source.story == story.id], journal)
+        for source in sources:
+            if source.kind is not None:
+                reason = f"{source.kind}: {source.problem}"
+                journal.add("shot_failed", story=story.id, shot=source.shot.id, attempt=1, of=1, reason=reason)
+        yield story, sources
 
 
 def write_mapping(folder: RunFolder, layout: Layout) -> Layout:
@@ -101,6 +108,29 @@ def write_mapping(folder: RunFolder, layout: Layout) -> Layout:
     shots, extra = [_as_json(source) for source in layout.sources], [path.name for path in layout.extra]
     write_json(folder.path / MAPPING, {"counts": layout.counts(), "shots": shots, "extra": extra})
     return layout
+
+
+def lacking(run: Path) -> dict[tuple[str, str], str]:
+    """(story, shot) → why it has no video and what to do, for the shots that a run folder of adopted videos lacks."""
+    try:
+        shots = json.loads((run / MAPPING).read_text(encoding="utf-8"))["shots"]
+        return {(shot["story"], shot["shot"]): _advice(shot) for shot in shots if shot["kind"]}
+    except (OSError, ValueError, KeyError, TypeError):  # not adopted to its end
+        return {}
+
+
+def _advice(shot: dict[str, Any]) -> str:
+    again = "and repeat the command"
+    match shot["kind"]:
+        case "missing":
+            why = "" if shot["problem"] == "no file" else f" ({shot['problem']})"
+            return f"there is no video of it{why}: add one {again}"
+        case "twice":
+            return f"{shot['problem']}: leave one {again}"
+        case "short":
+            return f"{shot['file']} is cut short ({shot['problem']}): give a whole file {again}"
+        case _:
+            return f"{shot['file']} {shot['problem']}: give a file that plays {again}"
 
 
 def _adopt_story(folder: RunFolder, story: Story, sources: list[Source], journal: Journal) -> list[Source]:

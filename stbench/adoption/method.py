@@ -79,23 +79,19 @@ class Videos:
             UserError: No file belongs to a story, or one film per story and nobody said where it is cut.
         """
         layout = cut_films(find_layout(self.folder, folder.stories), folder.stories, Cutting(lengths=self._lengths))
-        journal.add("videos_adopted", folder=self.folder.resolve().name, **layout.counts())
         known = {part.story.id: {record.shot: record.video.sha256 for record in part.records} for part in folder.story_records()}
         sources: list[Source] = []
         for story, found in take_over(folder, layout, journal):
             sources += found
-            yield self._outcome(folder, story.id, found, known.get(story.id, {}), journal)
-        write_mapping(folder, replace(layout, sources=tuple(sources)))
+            yield self._outcome(folder, story.id, found, known.get(story.id, {}))
+        adopted = write_mapping(folder, replace(layout, sources=tuple(sources)))
+        journal.add("videos_adopted", folder=self.folder.resolve().name, **adopted.counts())
         if layout.extra:
             journal.add("videos_left_over", files=[path.name for path in layout.extra])
 
-    def _outcome(self, folder: RunFolder, story: str, found: list[Source], known: Mapping[str, str], journal: Journal) -> StoryOutcome:
-        """What became of a story; why a shot is not there is in the journal, as it is for every method."""
+    def _outcome(self, folder: RunFolder, story: str, found: list[Source], known: Mapping[str, str]) -> StoryOutcome:
+        """What became of a story."""
         there = [source.shot.id for source in found if source.kind is None]
-        for source in found:
-            if source.kind is not None:
-                reason = f"{source.kind}: {source.problem}"
-                journal.add("shot_failed", story=story, shot=source.shot.id, attempt=1, of=1, reason=reason)
         records = {shot: folder.record(story, shot) for shot in there}
         reused = sum(record is not None and known.get(shot) == record.video.sha256 for shot, record in records.items())
         return StoryOutcome(story=story, made=len(there) - reused, reused=reused, failed=len(found) - len(there), skipped=0)

@@ -8,12 +8,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from metrics.scoring import film_of
 from stbench.adoption.adopt import adopt, manifest_of
 from stbench.adoption.cuts import Cutting, cut_films
 from stbench.adoption.layout import find_layout
 from stbench.check import check_run
 from stbench.commands import score as score_command
 from stbench.errors import UserError
+from stbench.journal import read_journal
 from stbench.store import RunFolder
 from stbench.suites import load_suite
 from stbench.video import read_mp4, write_mp4
@@ -75,7 +77,11 @@ def test_a_gap_a_torn_file_and_one_that_is_no_video(videos, suite, tmp_path):
     assert {source.shot.id: source.kind for source in layout.sources if source.kind}.keys() == {"01_02", "02_01"}
     assert {source.kind for source in layout.sources} <= {None, "short", "unreadable"}
     assert len(run.story_records()[0].records) == 1
-    assert check_run(tmp_path / "run").verdict == "partial"
+    checked = check_run(tmp_path / "run")
+    assert checked.verdict == "partial"
+    assert checked.missing["tale", "02_01"].startswith("unreadable: cannot be decoded")
+    unreadable = [event["unreadable"] for event in read_journal(run.events_path).events if event["event"] == "videos_adopted"]
+    assert unreadable == [layout.counts()["unreadable"]]  # counted after decoding
     write_mp4(torn, frames(1), 8)
     (videos / "tale" / "1_1.mp4").unlink()
     layout, run = take(videos, suite, tmp_path / "run")
@@ -164,3 +170,14 @@ def test_a_long_mapping_is_cut_and_says_where_the_rest_is(videos, suite):
     lines = score_command.mapping_lines(many)
     assert len(lines) == score_command.SHOWN + 3
     assert "36 more shots" in lines[-2]
+
+
+def test_a_score_that_is_missing_says_which_file_cannot_be_read(videos, suite, tmp_path):
+    (videos / "tale" / "1_2.mp4").write_text("not a video")
+    (videos / "tale" / "2_1.mp4").unlink()
+    _, run = take(videos, suite, tmp_path / "run")
+    reasons = [clip.reason for clip in film_of(run, run.story_records()[0]).clips]
+    assert reasons[0] is None
+    assert reasons[1].startswith("1_2.mp4 cannot be decoded")
+    assert reasons[1].endswith("give a file that plays and repeat the command")
+    assert reasons[2] == "there is no video of it: add one and repeat the command"
