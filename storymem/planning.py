@@ -140,8 +140,9 @@ class Costs:
     def stages(self, kind: Kind, placement: str) -> list[StageWork]:
         """What a shot takes; prompts are encoded once for a whole film, so the text encoder counts where it must be sent only."""
         work = self._work(kind)
-        vae = _vae(ghosts.key(self.sizes.vae), self._precision.vae, work.frames, (work.height, work.width), kind.known)
-        image, encode, decode = vae
+        vae, size = (ghosts.key(self.sizes.vae), self._precision.vae), (work.height, work.width)
+        image, decode = _encode_image(*vae, size), _decode(*vae, work.frames, size)
+        encode = _encode_condition(*vae, work.frames, size, kind.known)
         encoded = min(kind.memory, self._new_images(kind))
         stages = [
             StageWork(name="text_encode", pageable_bytes=self._text_bytes() if self.published and self.order.gpus == 1 else 0.0),
@@ -254,20 +255,29 @@ Count = tuple[float, float, int]  # operations of arithmetic, bytes, calls of th
 
 
 @lru_cache(maxsize=64)
-def _vae(config: str, dtype: str, frames: int, size: tuple[int, int], known: int) -> tuple[Count, Count, Count]:
-    """Encoding a memory picture, encoding the condition, and decoding the video."""
+def _encode_image(config: str, dtype: str, size: tuple[int, int]) -> Count:
+    """Encoding a memory picture."""
     latents = ghosts.latents_of(config, dtype)
-    rows, columns = (side // latents.spatial_stride for side in size)
+    return _counted(lambda: latents.encode_images(torch.empty(1, 3, *size, device="meta")))
 
-    def encode() -> torch.Tensor:
-        first = torch.empty(known, 3, *size, device="meta")
-        return conditioning.channels(latents, frames=frames, size=size, known=first)
 
-    def decode() -> torch.Tensor:
-        return latents.decode(torch.empty(1, condition.LATENT_CHANNELS, condition.latent_frames(frames), rows, columns, device="meta"))
+@lru_cache(maxsize=64)
+def _encode_condition(config: str, dtype: str, frames: int, size: tuple[int, int], known: int) -> Count:
+    """Encoding the condition."""
+    if not known:
+        return 0.0, 0.0, 0
+    latents = ghosts.latents_of(config, dtype)
+    return _counted(
+        lambda: conditioning.channels(latents, frames=frames, size=size, known=torch.empty(known, 3, *size, device="meta")),
+    )
 
-    image = _counted(lambda: latents.encode_images(torch.empty(1, 3, *size, device="meta")))
-    return image, _counted(encode) if known else (0.0, 0.0, 0), _counted(decode)
+
+@lru_cache(maxsize=64)
+def _decode(config: str, dtype: str, frames: int, size: tuple[int, int]) -> Count:
+    """Decoding the video."""
+    latents = ghosts.latents_of(config, dtype)
+    shape = (condition.latent_frames(frames), *(side // latents.spatial_stride for side in size))
+    return _counted(lambda: latents.decode(torch.empty(1, condition.LATENT_CHANNELS, *shape, device="meta")))
 
 
 def _counted(call: Callable[[], Any]) -> Count:
