@@ -31,7 +31,7 @@ def catalogue(kind: str) -> list[tuple[str, str]]:
     if kind == "suites":
         return _suites()
     registry: Registry[Any] = load(REGISTRIES[kind])
-    return [(name, about(registry, name)) for name in registry]
+    return [(name, about(registry, name) + (_lacking(name) if kind == "methods" else "")) for name in registry]
 
 
 def load(target: str) -> Any:
@@ -63,6 +63,15 @@ def about(registry: Registry[Any], name: str, *, here: bool = True) -> str:
         if isinstance(node, ast.ClassDef) and node.name == attribute:
             return (ast.get_docstring(node) or "").partition("\n")[0]
     return str(getattr(registry.get(name), "title" if here else "about", ""))
+
+
+def _lacking(method: str) -> str:
+    """Which weights of a method are not here, by part; recipes say in their titles what they lack."""
+    from stbench import needs
+
+    parts = [need.part for need in needs.missing(method) if need.hub_id]
+    where = "" if needs.draws(method) else f"with --model {needs.PUBLISHED} "
+    return f" ({where}missing here: {', '.join(parts)})" if parts else ""
 
 
 def _models() -> list[tuple[str, str]]:

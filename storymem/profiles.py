@@ -99,24 +99,29 @@ def resolve(name: str, options: Mapping[str, str] | None = None, *, needs: tuple
     """
     given = _overrides(options or {})
     few_steps = {base: given.pop(name) for base, name in LIGHTNING.items() if name in given}
-    model = _resolve(name, given, "mm2v" if (options or {}).get("mode") == "mm2v" else "mi2v", needs)
+    model = _resolve(name, given, options or {}, needs)
     found = {base: adapters.locate(path, experts=model.profile.experts, mode="") for base, path in few_steps.items()}
     return replace(model, lightning=found) if found else model
 
 
-def _resolve(name: str, given: Mapping[str, Path], mode: str, needs: tuple[str, ...]) -> Model:
+def _resolve(name: str, given: Mapping[str, Path], options: Mapping[str, str], needs: tuple[str, ...]) -> Model:
     folder = EMBEDDED / name if name in NAMES else Path(name).expanduser()
     if name == WAN.name:
-        return _assemble(WAN, given, needs, mode)
+        return _assemble(WAN, given, needs, options)
     if name in NAMES and not (folder / "profile.json").is_file():
         raise UserError("the embedded weights are missing", where=str(folder), hint="install the package again, or train them")
     if (folder / "profile.json").is_file():
-        return _with_profile(folder, given, mode, needs)
+        return _with_profile(folder, given, options, needs)
     if folder.is_dir():
-        return _without_profile(folder, given, needs, mode)
+        return _without_profile(folder, given, needs, options)
     if _HUB_ID.fullmatch(name) and not name.startswith((".", "~")):
-        return _from_hub(name, given, needs, mode)
+        return _from_hub(name, given, needs, options)
     raise UserError(f"no model {name!r}", expected=f"one of: {', '.join(NAMES)}, a hub id, or the path of a model folder")
+
+
+def _mode(options: Mapping[str, str]) -> str:
+    """Which published adapters are meant."""
+    return "mm2v" if options.get("mode") == "mm2v" else "mi2v"
 
 
 def about(name: str) -> str:
@@ -157,13 +162,14 @@ def _place(value: str, where: str) -> Path:
     return found
 
 
-def _assemble(profile: Profile, given: Mapping[str, Path], needs: tuple[str, ...], mode: str) -> Model:
+def _assemble(profile: Profile, given: Mapping[str, Path], needs: tuple[str, ...], options: Mapping[str, str]) -> Model:
     """A model from parts that are given, or else found on this machine."""
+    mode = _mode(options)
     repositories = {part: hub.repository(part, mode) for part in needs if part not in given}
     found = {part: path for part, wanted in repositories.items() if (path := hub.local(wanted))}
     missing = {part: wanted for part, wanted in repositories.items() if part not in found}
     if missing:
-        also = hub.judges(profile.keyframe_encoder, profile.quality) if "lora" in needs else {}
+        also = hub.judges(profile.keyframe_encoder, options.get("quality", profile.quality)) if "lora" in needs else {}
         raise hub.missing_error(profile.name, missing | also)
     for part, path in found.items():
         whole = part if "t2v" in needs else "t2v"  # where one base is all there is, it must hold every component
@@ -176,12 +182,12 @@ def _assemble(profile: Profile, given: Mapping[str, Path], needs: tuple[str, ...
     return Model(profile=profile, t2v=base.get("t2v", only), m2v=base.get("m2v", only), lora=lora, needs=needs)
 
 
-def _with_profile(folder: Path, given: Mapping[str, Path], mode: str, needs: tuple[str, ...]) -> Model:
+def _with_profile(folder: Path, given: Mapping[str, Path], options: Mapping[str, str], needs: tuple[str, ...]) -> Model:
     """A folder with a profile of its own: all parts that it names must be there, unless given otherwise."""
     profile = read_profile(folder / "profile.json")
     places = {field: given.get(field) or _part(folder, getattr(profile, field)) for field in ("m2v", "t2v")}
     if "lora" in given:
-        lora = adapters.locate(given["lora"], experts=profile.experts, mode=mode)
+        lora = adapters.locate(given["lora"], experts=profile.experts, mode=_mode(options))
     else:
         lora = tuple(adapters.beside(_part(folder, part)) for part in profile.lora)
     return Model(
@@ -197,15 +203,15 @@ def _part(folder: Path, part: str) -> Path:
     return inside
 
 
-def _without_profile(folder: Path, given: Mapping[str, Path], needs: tuple[str, ...], mode: str) -> Model:
+def _without_profile(folder: Path, given: Mapping[str, Path], needs: tuple[str, ...], options: Mapping[str, str]) -> Model:
     """A folder of downloads, or one base model, with the settings of Wan2.2."""
-    downloads = {part: path for part in PARTS if (path := hub.in_root(folder, hub.repository(part, mode)))}
+    downloads = {part: path for part in PARTS if (path := hub.in_root(folder, hub.repository(part, _mode(options))))}
     if downloads:
-        return _assemble(WAN, {**downloads, **given}, needs, mode)
-    return _one_base(folder, folder.resolve().name, given, needs, mode)
+        return _assemble(WAN, {**downloads, **given}, needs, options)
+    return _one_base(folder, folder.resolve().name, given, needs, options)
 
 
-def _from_hub(hub_id: str, given: Mapping[str, Path], needs: tuple[str, ...], mode: str) -> Model:
+def _from_hub(hub_id: str, given: Mapping[str, Path], needs: tuple[str, ...], options: Mapping[str, str]) -> Model:
     """A base model by its hub id, from this machine."""
     known = next((wanted for wanted in hub.PARTS.values() if hub_id in (wanted.hub_id, *wanted.also)), None)
     found = next((path for root in hub.roots() if (path := root / hub_id.rpartition("/")[2]).is_dir()), None) or hub.cached(hub_id)
@@ -214,10 +220,10 @@ def _from_hub(hub_id: str, given: Mapping[str, Path], needs: tuple[str, ...], mo
             raise UserError("not on this machine", where=hub_id, hint=f"read its licence, then run: hf download {hub_id}")
         part = next(part for part, repository in hub.PARTS.items() if repository is known)
         raise hub.missing_error(hub_id, {part: replace(known, hub_id=hub_id)})
-    return _one_base(found, hub_id.rpartition("/")[2], given, needs, mode)
+    return _one_base(found, hub_id.rpartition("/")[2], given, needs, options)
 
 
-def _one_base(folder: Path, name: str, given: Mapping[str, Path], needs: tuple[str, ...], mode: str) -> Model:
+def _one_base(folder: Path, name: str, given: Mapping[str, Path], needs: tuple[str, ...], options: Mapping[str, str]) -> Model:
     from storymem.fit import in_channels
 
     experts = experts_in(folder)
@@ -230,7 +236,7 @@ def _one_base(folder: Path, name: str, given: Mapping[str, Path], needs: tuple[s
     places = {part: folder, **given}
     if "lora" not in places and adapters.has_adapters(folder, experts=experts):
         places["lora"] = folder
-    return _assemble(profile, places, needs, mode)
+    return _assemble(profile, places, needs, options)
 
 
 def _inside(folder: Path, part: str) -> Path:

@@ -107,10 +107,12 @@ class IcLora(Keyframed):
         }
 
     @classmethod
-    def check(cls, places: Mapping[str, Path]) -> None:
-        """All components of FLUX, and the adapter's file."""
-        weights.check_whole(places[FLUX], COMPONENTS, cls.repositories()[FLUX])
-        adapter_file(places[ADAPTER])
+    def check_part(cls, part: str, place: Path) -> None:
+        """All components of FLUX, or the adapter's file."""
+        if part == ADAPTER:
+            adapter_file(place)
+        else:
+            weights.check_whole(place, COMPONENTS, cls.repositories()[part])
 
     def digests(self) -> dict[str, str]:
         """Of the files that are read."""

@@ -108,8 +108,8 @@ class Keyframed:
         raise NotImplementedError
 
     @classmethod
-    def check(cls, places: Mapping[str, Path]) -> None:
-        """Whether the painter's weights are whole, as far as file names tell; a `UserError` if not."""
+    def check_part(cls, part: str, place: Path) -> None:
+        """Whether a part of the painter's weights is whole, as far as file names tell; a `UserError` if not."""
         raise NotImplementedError
 
     def digests(self) -> dict[str, str]:
@@ -138,7 +138,8 @@ class Keyframed:
         if missing:
             raise weights.missing_error(cls.name, missing)
         places = {part: path for part, path in found.items() if path is not None}
-        cls.check(places)
+        for part, path in places.items():
+            cls.check_part(part, path)
         return cls(animator.from_options(model=model, options=rest), chosen, places)
 
     def identity(self) -> Mapping[str, Any]:

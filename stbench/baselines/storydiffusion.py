@@ -20,7 +20,7 @@ Where papers are silent, and what is done here:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -86,9 +86,9 @@ class StoryDiffusion(Keyframed):
         }
 
     @classmethod
-    def check(cls, places: Mapping[str, Path]) -> None:
+    def check_part(cls, part: str, place: Path) -> None:
         """All components of SDXL."""
-        weights.check_whole(places[PART], {**COMPONENTS, **VAE}, cls.repositories()[PART])
+        weights.check_whole(place, {**COMPONENTS, **VAE}, cls.repositories()[part])
 
     def digests(self) -> dict[str, str]:
         """Of the files that are read."""

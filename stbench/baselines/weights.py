@@ -17,6 +17,7 @@ from typing import Any
 from stbench.errors import UserError
 
 HUB, DIGESTS, STORED = "storymem.hub", "storymem.digests", "storymem.stored"  # reached by name: the harness imports no method
+REPOSITORIES = "storymem.repositories"
 HALF = ".fp16."
 CONFIGS = (".json", ".txt", ".model")
 COUNTED = "position_ids"  # 0, 1, 2, …: older files store what newer classes count for themselves
@@ -24,8 +25,8 @@ _TOKENIZER = "transformers:AutoTokenizer"
 
 
 def repository(**facts: Any) -> Any:
-    """A `storymem.hub.Repository`."""
-    return importlib.import_module(HUB).Repository(**facts)
+    """A `storymem.repositories.Repository`."""
+    return importlib.import_module(REPOSITORIES).Repository(**facts)
 
 
 def missing_error(where: str, missing: Mapping[str, Any]) -> UserError:

@@ -20,7 +20,7 @@ from stbench.errors import UserError, did_you_mean
 from stbench.external.collect import Collected, ProgramError, collect, read_shot
 from stbench.external.places import find_places, identity_of, missing_error, python_of, variables
 from stbench.external.program import Ended, run_program
-from stbench.external.recipe import ENVIRONMENT, Recipe, fill, read_recipe, shipped
+from stbench.external.recipe import ENVIRONMENT, Place, Recipe, fill, read_recipe, shipped
 from stbench.keys import digest, file_sha256
 from stbench.methods import MethodCard, ShotRequest, ShotResult, Span
 from stbench.story import Story
@@ -35,6 +35,7 @@ class External:
 
     name: ClassVar[str] = "external"
     recipe_file: ClassVar[Path | None] = None  # None: named with --set
+    lacking: ClassVar[Mapping[str, Place]] = {}  # places of `recipe_file` that are not on this machine, as far as known without --set
 
     def __init__(self, recipe: Recipe, places: Mapping[str, Path], runtime: Mapping[str, str]):
         self.recipe, self.places, self.runtime = recipe, dict(places), dict(runtime)
@@ -237,4 +238,5 @@ def __getattr__(name: str) -> type[External]:
     _, missing = find_places(recipe, {})
     state = f"missing here: {', '.join(missing)}" if missing else "here"
     never = "; never run with the real program" if recipe.never_run else ""
-    return type(name, (External,), {"name": name, "recipe_file": file, "about": recipe.about, "title": f"{recipe.about} ({state}{never})"})
+    facts = {"name": name, "recipe_file": file, "about": recipe.about, "title": f"{recipe.about} ({state}{never})"}
+    return type(name, (External,), {**facts, "lacking": {place: recipe.places[place] for place in missing}})

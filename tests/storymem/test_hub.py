@@ -154,7 +154,7 @@ def test_a_folder_of_downloads_is_found_by_path_and_by_environment(downloads: Pa
 def test_one_base_alone_takes_the_other_parts_from_options(downloads: Path) -> None:
     alone = str(downloads / "Wan2.2-T2V-A14B")
     assert resolve(alone, needs=("t2v",)).lora == ()
-    with pytest.raises(UserError, match=r"weights are not on this machine: base of memory shots.*weights.m2v=DIR"):
+    with pytest.raises(UserError, match=r"weights are not on this machine: image-to-video base.*weights.m2v=DIR"):
         resolve(alone)
     i2v, lora = downloads / "Wan2.2-I2V-A14B-Diffusers", downloads / "StoryMem"
     model = resolve(alone, {"weights.m2v": str(i2v), "weights.lora": str(lora)})
