@@ -9,6 +9,7 @@ Shapes: F frames, M memory images, H, W pixels, L text tokens, D text channels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +141,8 @@ class Generator:
             parallel.tell(take)
         try:
             return self._take(take)
+        except UserError:  # in all processes at once
+            raise
         except Exception as error:  # the others wait in the middle of it, so no process can go on
             raise UserError(f"a shot over {self.world.size} processes failed: {error}", hint="the same command continues") from error
 
@@ -153,6 +156,7 @@ class Generator:
             given, shape = self._condition(take, from_text)
         known = 0 if take.known is None else len(take.known)
         experts = self._load(from_text, adapter=memory_count > 0 or (not from_text and self.profile.i2v_uses_lora), watch=watch)
+        parallel.check_tokens(math.prod(shape[1:]) // math.prod(experts.high.config.patch_size), self.world.size, str(self.device))
         noted = {"memory": memory_count, "known": known, "size": list(take.size or self.size), "guidance": list(take.sampling.guidance)}
         with watch.time("denoise", steps=take.sampling.steps, **noted):
             latents = denoise(

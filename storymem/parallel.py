@@ -18,6 +18,8 @@ from unittest import mock
 
 import torch
 
+from stbench.errors import UserError
+
 
 @dataclass(frozen=True, kw_only=True)
 class World:
@@ -65,6 +67,22 @@ def split_sequence(transformer: Any, processes: int) -> None:
         return
     with mock.patch("torch.accelerator.device_count", return_value=1):  # diffusers divides by it to number the device
         transformer.enable_parallelism(config=config)
+
+
+def check_tokens(count: int, processes: int, device: str) -> None:
+    """Refuse a shot that gloo could not split, before any of it is computed.
+
+    Raises:
+        UserError: On a CPU, the tokens do not divide by the processes.
+    """
+    if device.startswith("cpu") and count % processes:
+        parts = [n for n in range(2, 9) if count % n == 0]
+        raise UserError(
+            f"a shot of {count} tokens does not divide by {processes} processes; on a CPU (gloo) it must",
+            where="torchrun",
+            expected=f"--nproc-per-node {' or '.join(map(str, parts))}" if parts else "one process",
+            hint="GPUs (NCCL) have no such limit",
+        )
 
 
 def tell(message: Any) -> Any:

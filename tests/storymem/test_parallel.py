@@ -10,10 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from split_shot import main
 
-from storymem.parallel import World
+from stbench.errors import UserError
+from storymem.parallel import World, check_tokens
 from storymem.verify.models import rel_l2
 
 HERE = Path(__file__).parent
@@ -34,3 +36,11 @@ def test_each_process_has_its_own_gpu() -> None:
     assert World(rank=5, size=8, local_rank=1).device("cuda") == "cuda:1"
     assert World().device("cuda") == "cuda"
     assert World(rank=1, size=2, local_rank=1).device("cpu") == "cpu"
+
+
+def test_tokens_that_gloo_cannot_split_are_refused_before_they_are_computed() -> None:
+    with pytest.raises(UserError, match=r"75 tokens does not divide by 2 processes.*--nproc-per-node 3 or 5"):
+        check_tokens(75, 2, "cpu")
+    check_tokens(75, 3, "cpu")
+    check_tokens(75, 2, "cuda:1")
+    check_tokens(75, 1, "cpu")
