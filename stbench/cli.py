@@ -51,6 +51,7 @@ RunArgument = Annotated[Path, typer.Argument(help="A run folder.", show_default=
         "stbench run --method storymem --reference hero.png --reference house.png",
         "stbench run --method storymem --suite world --json > result.json",
         "stbench run --method storymem --suite st-bench --gpus 0,1,2,3",
+        "stbench run --method storymem --out s3://bucket/films",
     )
 )
 def run(
@@ -58,7 +59,14 @@ def run(
     suite: Annotated[str, typer.Option(help="A bundled suite, a script, or a folder of scripts.")] = "world-mini",
     model: Annotated[str, typer.Option(help="A model profile or a model folder; see `stbench list models`.")] = "world",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the run; each shot derives its own.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/<method>-<suite>-<model>-s<seed>")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|URL",
+            help="Run folder; with a URL (s3://…) kept there, and filmed in runs/.",
+            show_default="runs/<method>-<suite>-<model>-s<seed>",
+        ),
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the method; may be repeated.")] = None,
     reference: Annotated[
         list[str] | None, typer.Option(metavar="IMAGE", help="A picture that memory starts with; may be repeated.", show_default=False)
@@ -76,9 +84,12 @@ def run(
     ] = None,
     mirror: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Store finished shots there too (s3://…), and fetch what is there.", show_default=False),
+        typer.Option(metavar="URL", help="Keep the run there too (s3://…), shared with other machines.", show_default=False),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes that film stories at the same time.")] = 1,
+    score_workers: Annotated[
+        int, typer.Option(min=0, max=64, help="Processes that score finished stories on the CPU while others are filmed.")
+    ] = 0,
     gpus: Annotated[str | None, typer.Option(metavar="0,1,…", help="One such process on each of these GPUs.", show_default=False)] = None,
     protocol: Annotated[str, typer.Option(help="Protocol to score under; see `stbench list protocols`.")] = "world",
     retries: Annotated[int, typer.Option(min=0, max=20, help="How often a failed shot is tried again.")] = 1,
@@ -93,8 +104,9 @@ def run(
     """Film the stories of a suite with a method, score them, and report. The same command continues."""
     from stbench.config import RunConfig, check_device, check_executor, check_policy, parse_gpus, parse_options
     from stbench.runner import run as run_it
-    from stbench.storage.mirror import check_url
+    from stbench.storage.mirror import places
 
+    folder, mirror = places(out, mirror)
     config = RunConfig(
         method=method,
         suite=suite,
@@ -103,14 +115,15 @@ def run(
         options=parse_options(set_ or []),
         references=tuple(reference or ()),
         protocol=protocol,
-        out=out,
+        out=folder,
         limit=limit,
         device=check_device(device),
         executor=check_executor(executor, ray_address=ray_address, worker_gpus=worker_gpus, gpus=gpus),
         ray_address=ray_address,
         worker_gpus=worker_gpus,
-        mirror=check_url(mirror) if mirror else None,
+        mirror=mirror,
         workers=workers,
+        score_workers=score_workers if score else 0,
         gpus=parse_gpus(gpus, workers=workers, device=device),
         score=score,
         retries=retries,

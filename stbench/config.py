@@ -45,6 +45,7 @@ class RunConfig:
     worker_gpus: float | None = field(default=None, metadata=RUNTIME)  # of one Ray worker; a fraction lets several share one
     mirror: str | None = field(default=None, metadata=RUNTIME)  # URL of a copy of all finished shots
     workers: int = field(default=1, metadata=RUNTIME)  # processes that film stories at the same time
+    score_workers: int = field(default=0, metadata=RUNTIME)  # processes that score finished stories while others are filmed
     gpus: tuple[str, ...] = field(default=(), metadata=RUNTIME)  # one process on each of them
     repeat: int = field(default=1, metadata=RUNTIME)  # film every shot so often in all, and measure the spread
     verify: bool = field(default=False, metadata=RUNTIME)  # a spread fails the command
@@ -72,6 +73,7 @@ class RunConfig:
             "ray_address",
             "workers",
             "worker_gpus",
+            "score_workers",
             "mirror",
             "repeat",
         ):

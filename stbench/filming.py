@@ -37,13 +37,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class StoryOutcome:
-    """How many shots of a story were made now, reused, given up, and left out because an earlier one is missing."""
+    """How many shots of a story were made now, reused, given up, and left out because an earlier one is missing.
+
+    `fetched` of those reused were made meanwhile by another machine.
+    """
 
     story: str
     made: int
     reused: int
     failed: int
     skipped: int
+    fetched: int = 0
 
     @property
     def done(self) -> int:
@@ -101,7 +105,7 @@ class Halt:
         self.reason = self.reason or reason
 
 
-def _anybody(story: str) -> None:
+def anybody(story: str) -> None:
     """One process films, so every story is its own."""
 
 
@@ -124,7 +128,7 @@ class Studio:
     halt: Halt = field(default_factory=Halt)
     shared: bool = False  # other processes film other stories of this run, so scores and manifest are not this one's to change
     published: Callable[[ShotRecord], None] = _kept_here  # what else happens to a finished shot
-    ensure: Callable[[str], None] = _anybody  # raises if the story is no longer this process's to publish
+    ensure: Callable[[str], None] = anybody  # raises if the story is no longer this process's to publish
 
     @cached_property
     def journalled(self) -> set[str]:

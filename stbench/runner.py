@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from stbench.claim import claim, locked
 from stbench.config import RunConfig, default_out, resolve_device
 from stbench.errors import InvalidRunError, UserError
-from stbench.executors.local import film_stories
+from stbench.executors.beside import scored_beside
+from stbench.executors.local import film_in_turns, film_stories
 from stbench.executors.together import film_together
 from stbench.files import remove_temporaries
-from stbench.filming import LazyMaker, StoryOutcome, Studio, film_story, reusable
+from stbench.filming import LazyMaker, StoryOutcome, Studio, anybody, film_story, reusable
 from stbench.films import write_film
 from stbench.finished import FILE as STAMP
 from stbench.finished import finished, leave_stamp
@@ -30,7 +31,8 @@ from stbench.methods import METHODS, Method, card_of
 from stbench.repeat import in_words, measure
 from stbench.scores import Aggregate, aggregate
 from stbench.scoring import check_protocol, report_runs, score_folder
-from stbench.storage.mirror import fetch_all, publisher, push_rest
+from stbench.storage.mirror import fetch_all, publisher, push_rest, push_results
+from stbench.storage.turns import turns_of
 from stbench.store import RunFolder
 from stbench.suites import Suite, load_suite, with_references
 from stbench.verified import Verified
@@ -155,6 +157,7 @@ def run(config: RunConfig, display: Display, *, now: Callable[[], float] = time.
             films = [path for part in folder.story_records() if (path := write_film(folder, part))]
             outcome = _score_and_sum_up(config, folder, outcomes, films, display)
             leave_stamp(config, outcome)
+            push_results(config.mirror, folder)
             return outcome
         except KeyboardInterrupt as error:
             done = sum(len(part.records) for part in folder.story_records())
@@ -180,7 +183,7 @@ def _nothing_to_do(config: RunConfig, display: Display) -> RunOutcome | None:
     if config.mirror or ((config.options or config.references) and config.out is None):  # the folder's name needs the method's identity
         return None
     out = config.out or default_out(
-        method=config.method, suite=_suite_name(config), model=config.model, seed=config.seed, identity_digest=None
+        method=config.method, suite=load_suite(config.suite).name, model=config.model, seed=config.seed, identity_digest=None
     )
     if not (out / STAMP).is_file():
         return None
@@ -190,10 +193,6 @@ def _nothing_to_do(config: RunConfig, display: Display) -> RunOutcome | None:
         display.header(outcome.folder.manifest, reused=outcome.reused)
         display.notes(["nothing to do: every shot and every score is there"])
     return outcome
-
-
-def _suite_name(config: RunConfig) -> str:
-    return load_suite(config.suite).name
 
 
 def _film(
@@ -211,10 +210,13 @@ def _film(
     display.header(manifest, reused=manifest.counts.expected - sum(left.values()))
     notes = _story_notes(method, folder)
     display.notes(notes)
+    alone = config.alone or not any(left.values())
     with (
         closing(Journal(folder.events_path, now)) as journal,
         closing(Journal(folder.timing_path, now)) as timing,
         LazyMaker(method, manifest.device, display, folder.stories) as maker,
+        turns_of(config.mirror if alone else None, folder, journal, display.line) as turns,
+        scored_beside(config.score_workers, folder, config.protocol, display) as score,
     ):
         event = "run_continued" if resumed else "run_started"
         journal.add(event, command=config.command(), device=manifest.device, versions=manifest.versions)
@@ -230,11 +232,13 @@ def _film(
             attempts=config.retries + 1,
             on_error=config.on_error,
             published=publisher(config.mirror, folder, journal),
+            ensure=turns.ensure if turns else anybody,
         )
         outcomes: list[StoryOutcome] = []
-        alone = config.alone or not any(left.values())
         if take_over := getattr(method, "take_over", None):  # films that are there already
             filming = take_over(folder, journal)
+        elif turns:
+            filming = film_in_turns(folder.stories, lambda story: film_story(studio, story), turns, left)
         elif alone:
             filming = film_stories(folder.stories, lambda story: film_story(studio, story))
         else:
@@ -243,6 +247,7 @@ def _film(
             for outcome in filming:
                 display.story_done(outcome)
                 outcomes.append(outcome)
+                score(outcome)
         except KeyboardInterrupt:
             journal.add("run_interrupted")
             raise
@@ -273,7 +278,7 @@ def _measure_spread(config: RunConfig, method: Method, folder: RunFolder, displa
     if found is None or found.times < config.repeat - 1:
 
         def film(copy: RunFolder) -> None:
-            _film(replace(config, mirror=None), method, copy, display, resumed=copy.events_path.exists(), now=now)
+            _film(replace(config, mirror=None, score_workers=0), method, copy, display, resumed=copy.events_path.exists(), now=now)
 
         found = measure(folder, config.repeat - 1, film)
         folder.manifest = folder.manifest.model_copy(update={"repeat": found})

@@ -30,7 +30,7 @@ class Ready(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress(Message):
-    """A call for the display: `loading`, `shot_started`, `shot_done` or `failure`. `shot` is the index in the story."""
+    """A call for the display: `loading`, `line`, `shot_started`, `shot_done` or `failure`. `shot` is the index in the story."""
 
     call: str
     story: str | None = None

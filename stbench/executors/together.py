@@ -116,6 +116,9 @@ class _Crew:
     def progress(self, message: Progress) -> None:
         display = self._studio.display
         facts: dict[str, Any] = dict(message.facts)
+        if message.call == "line":
+            display.line(f"{facts['text']} ({message.worker})")
+            return
         if message.story is None or message.shot is None:
             display.loading(facts["method"], f"{facts['device']} ({message.worker})")
             return
@@ -150,5 +153,5 @@ class _Crew:
         """Shots that a lost worker made now were not there at the start."""
         self._shown.pop(outcome.story, None)
         there = len(self.stories[outcome.story].shots) - self._left[outcome.story]
-        reused = min(outcome.reused, there)
+        reused = min(outcome.reused, there + outcome.fetched)
         return replace(outcome, made=outcome.done - reused, reused=reused)

@@ -12,6 +12,7 @@ import traceback
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stbench.display import Display
@@ -23,6 +24,7 @@ from stbench.manifest import versions
 from stbench.methods import METHODS, Method
 from stbench.storage.leases import BEATS, LeaseLostError, Leases, this_machine
 from stbench.storage.mirror import publisher
+from stbench.storage.turns import Turns, turns_of
 from stbench.store import RunFolder
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class Worker:
         self.halt = Halt()
         self.leases = Leases(task.run, writer=name)
         self._story: str | None = None  # that it has a lease of
+        self._turns: Turns | None = None
         self._stack = ExitStack()
         self._over = threading.Event()
 
@@ -74,9 +77,10 @@ class Worker:
             on_error=task.on_error,
             halt=self.halt,
             shared=True,
-            ensure=self.leases.ensure,
+            ensure=self._ensure,
             published=publisher(task.mirror, folder, journals[0]),
         )
+        self._turns = self._stack.enter_context(turns_of(task.mirror, folder, journals[0], display.line, writer=self.name))
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         return self
 
@@ -95,10 +99,13 @@ class Worker:
             if retry_s:
                 return Busy(worker=self.name, story=story.id, retry_s=min(retry_s, ASK_AGAIN_S))
             self._story = story.id
-            if not self.task.stories:
-                self._studio.maker.expect((story,))
             try:
-                return Ended(worker=self.name, outcome=film_story(self._studio, story))
+                if self._turns is not None and (retry_s := self._turns.take(story)):
+                    return Busy(worker=self.name, story=story.id, retry_s=retry_s)
+                if not self.task.stories:
+                    self._studio.maker.expect((story,))
+                outcome = film_story(self._studio, story)
+                return Ended(worker=self.name, outcome=replace(outcome, fetched=self._turns.fetched) if self._turns else outcome)
             finally:
                 self.leave()
         except LeaseLostError as error:
@@ -112,8 +119,15 @@ class Worker:
     def leave(self) -> None:
         """Give back the story, if it has one, when nothing of it can be published any more."""
         story, self._story = self._story, None
+        if self._turns is not None:
+            self._turns.leave()
         if story is not None:
             self.leases.release(story)
+
+    def _ensure(self, story: str) -> None:
+        self.leases.ensure(story)
+        if self._turns is not None:
+            self._turns.ensure(story)
 
     def _beat(self) -> None:
         while not self._over.wait(self.leases.life_s / BEATS):
@@ -149,6 +163,9 @@ class _Relay(Display):
 
     def loading(self, method: str, device: str) -> None:
         self._pass_on("loading", method=method, device=device)
+
+    def line(self, text: str) -> None:
+        self._pass_on("line", text=text)
 
     def shot_started(self, story: Story, shot: Shot) -> None:
         self._pass_on("shot_started", story, shot)

@@ -45,7 +45,7 @@ class Lease:
 
     def expired(self, life_s: float = LIFE_S) -> bool:
         """It may be taken over."""
-        return self.age_s > life_s or (self.machine == this_machine() and not _alive(self.pid))
+        return self.age_s > life_s or (self.machine == this_machine() and not alive(self.pid))
 
 
 def this_machine() -> str:
@@ -145,7 +145,8 @@ class Leases:
             os.close(descriptor)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of this machine still runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stbench.errors import EXIT_PARTIAL, InvalidRunError, UserError
@@ -61,8 +62,8 @@ class Mirror:
             MirrorError: The store kept refusing.
         """
         for file in record.files:
-            self._put(f"objects/{file.sha256}", folder.file(record, file).read_bytes())
-        self._put(self._record(record.story, record.shot), folder.record_path(record.story, record.shot).read_bytes())
+            self.put(f"objects/{file.sha256}", folder.file(record, file).read_bytes())
+        self.put(self._record(record.story, record.shot), folder.record_path(record.story, record.shot).read_bytes())
 
     def pull(self, folder: RunFolder, story: Story, verified: Verified) -> list[ShotRecord]:
         """Fetch the shots of a story that are not here, in order, where they follow from the shots before.
@@ -86,7 +87,7 @@ class Mirror:
         return fetched
 
     def _fetch(self, folder: RunFolder, story: str, shot: str, key: str, before: list[ShotRecord]) -> ShotRecord | None:
-        data = self._get(self._record(story, shot))
+        data = self.get(self._record(story, shot))
         if data is None:
             return None
         path = folder.record_path(story, shot)
@@ -110,24 +111,48 @@ class Mirror:
     def _fetch_files(self, folder: RunFolder, record: ShotRecord) -> bool:
         """All files of a record, compared and written; False if one is missing or differs."""
         for file in record.files:
-            data = self._get(f"objects/{file.sha256}")
+            data = self.get(f"objects/{file.sha256}")
             if data is None or _sha256(data) != file.sha256:
                 return False
             write_bytes(folder.file(record, file), data)
         return True
 
-    def _put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes) -> None:
         """Write an object and read it back, until it holds what it should."""
 
         def write() -> None:
             if self._read(name) != data:
-                self._store.pipe_file(f"{self._root}/{name}", data)
+                self.put_once(name, data)
                 if self._read(name) != data:
                     raise OSError("it does not hold what was written")
 
         self._persist(name, write)
 
-    def _get(self, name: str) -> bytes | None:
+    def put_once(self, name: str, data: bytes) -> None:
+        """One request; whatever the storage library raises."""
+        self._store.pipe_file(f"{self._root}/{name}", data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write an object that nobody wrote before; False if somebody did. `data` must be nobody else's."""
+        created = []
+
+        def write() -> None:
+            there = self._read(name)  # an earlier attempt may have been stored, and its answer lost
+            if there is None:
+                try:
+                    self._store.pipe_file(f"{self._root}/{name}", data, mode="create")
+                    there = data
+                except FileExistsError:
+                    there = self._read(name)
+            created.append(there == data)
+
+        self._persist(name, write)
+        if created[-1]:
+            self.put(name, data)  # the store may have kept half of it
+        return created[-1]
+
+    def get(self, name: str) -> bytes | None:
+        """What an object holds; None if it is not there."""
         found: list[bytes | None] = []
         self._persist(name, lambda: found.append(self._read(name)))
         return found[-1]
@@ -158,7 +183,24 @@ class Mirror:
         return f"shots/{story}/{shot}.json"
 
 
-def check_url(url: str) -> str:
+def places(out: str | None, mirror: str | None) -> tuple[Path | None, str | None]:
+    """`--out` and `--mirror` as given → the run folder and the mirror. A run whose `--out` is a URL is filmed in a folder named after it.
+
+    Example:
+        >>> places("runs/mine", "s3://bucket/run")
+        (PosixPath('runs/mine'), 's3://bucket/run')
+        >>> places("s3://bucket/team/run", None)
+        (PosixPath('runs/bucket-team-run'), 's3://bucket/team/run')
+    """
+    if out is None or "://" not in out:
+        return Path(out) if out else None, check_url(mirror) if mirror else None
+    url = check_url(out, flag="--out")
+    if mirror:
+        raise UserError("--mirror is given too", where=f"--out {out}", expected="one URL")
+    return Path("runs") / re.sub(r"[^A-Za-z0-9._]+", "-", url.partition("://")[2]), url
+
+
+def check_url(url: str, *, flag: str = "--mirror") -> str:
     """Refuse what is no URL, and a URL that carries a password.
 
     Example:
@@ -171,18 +213,19 @@ def check_url(url: str) -> str:
     """
     scheme, divider, rest = url.partition("://")
     if not divider or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) or not rest.strip("/"):
-        raise UserError(f"found {url!r:.80}", where="--mirror", expected="a URL of a folder, such as s3://bucket/run")
+        raise UserError(f"found {url!r:.80}", where=flag, expected="a URL of a folder, such as s3://bucket/run")
     if "@" in rest.partition("/")[0] or "?" in rest:
-        raise UserError("the URL carries credentials", where="--mirror", expected="them in the environment, such as AWS_PROFILE")
+        raise UserError("the URL carries credentials", where=flag, expected="them in the environment, such as AWS_PROFILE")
     return url.rstrip("/")
 
 
 def _open(url: str) -> tuple[Any, str]:
-    """The file system of a URL, without its caches of listings, and the path within it."""
+    """The file system of a URL, without its caches of listings, and the path within it; a disk's makes folders, as a bucket needs none."""
     import fsspec
 
+    folders = {"auto_mkdir": True} if url.startswith("file://") else {}
     try:
-        store, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        store, root = fsspec.core.url_to_fs(url, use_listings_cache=False, **folders)
     except (ImportError, ValueError) as error:
         raise UserError(f"{str(error)[:200]}", where=f"--mirror {url}", expected="a storage that fsspec knows") from error
     return store, str(root).rstrip("/")
@@ -241,3 +284,20 @@ def push_rest(url: str | None, folder: RunFolder, now: Callable[[], float]) -> N
             if record.shot_key not in known:
                 mirror.push(folder, record)
                 journal.add("shot_mirrored", story=record.story, shot=record.shot, key=record.shot_key, url=mirror.url)
+
+
+def push_results(url: str | None, folder: RunFolder) -> None:
+    """Store what was made of the shots, under `results/`: manifest, scores, films, report. For people; nothing is read from there.
+
+    Raises:
+        MirrorError: The store kept refusing.
+    """
+    if url is None:
+        return
+    mirror = Mirror(url)
+    found = [folder.path / "manifest.json", folder.scores_path]
+    for part in (folder.path / "films", folder.report_path):
+        found += sorted(path for path in part.rglob("*") if path.is_file())
+    for path in found:
+        if path.is_file():
+            mirror.put(f"results/{path.relative_to(folder.path)}", path.read_bytes())

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from fleet_runs import Place
@@ -34,12 +38,12 @@ class Faulty:
         if self._fails():
             raise TimeoutError("the request timed out")
 
-    def pipe_file(self, path: str, data: bytes) -> None:
+    def pipe_file(self, path: str, data: bytes, **mode: str) -> None:
         self._refuse()
         if self._fails():
-            self._store.pipe_file(path, data[: len(data) // 2])
+            self._store.pipe_file(path, data[: len(data) // 2], **mode)
             raise ConnectionResetError("connection reset by peer")
-        self._store.pipe_file(path, data[: len(data) // 2] if self._fails() else data)
+        self._store.pipe_file(path, data[: len(data) // 2] if self._fails() else data, **mode)
         self._late[path] = 2 if self._fails() else 0
 
     def cat_file(self, path: str) -> bytes:
@@ -116,3 +120,35 @@ def by_faulty_client(place: Place, seed: int) -> tuple[int, list[str]]:
     fetched = sum(len(mirror.pull(run, story, Verified(run.path))) for story in run.stories)
     wrong = [] if fetched == sum(place.lengths) else [f"{fetched} of {sum(place.lengths)} shots came back"]
     return store.injected, wrong if place.facts() == before else [*wrong, "records, frames or scores differ"]
+
+
+def by_two_machines(work: Path, reference: dict[str, Any], lengths: list[int], *, killed: bool, seed: int) -> tuple[str, list[str]]:
+    """Two commands, each with a disk of its own and two workers, film one run in the bucket at the same time; found, and wrong.
+
+    Args:
+        work: Where their disks are.
+        reference: Facts of a run of one process.
+        lengths: Shots of the stories.
+        killed: One machine, with all its processes, is killed at a random moment; the other goes on alone.
+        seed: Of that moment.
+    """
+    source = random.Random(seed)
+    words = ["--workers", "2", "--mirror", f"s3://films/two-{killed}-{seed}"]
+    places = [Place(folder=work / f"two-{killed}-{seed}-{name}", lengths=lengths) for name in "ab"]
+    machines = [place.start(*words, sleep_s=0.5) for place in places]
+    if killed:
+        target = source.randint(1, 4)
+        while len(places[0].records()) < target and machines[0].poll() is None:
+            time.sleep(0.1)
+        time.sleep(source.random())
+        os.killpg(machines[0].pid, signal.SIGKILL)
+    codes = [machine.wait(timeout=1800) for machine in machines]
+    whole = places[1:] if killed else places
+    wrong = [place.said() for place, code in zip(places, codes, strict=True) if code != 0 and place in whole]
+    wrong += ["records, frames or scores differ" for place in whole if not wrong and place.facts() != reference]
+    asked = sum((place.asked() for place in places), Counter[str]())
+    twice = sum(times - 1 for times in asked.values())
+    if twice > (2 if killed else 0):  # the killed machine had two shots in progress
+        wrong.append(f"{twice} shots were made twice")
+    shares = " and ".join(str(sum(place.asked().values())) for place in places)
+    return f"{shares} shots asked for, {twice} of them again", wrong

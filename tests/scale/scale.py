@@ -208,7 +208,7 @@ class cluster:  # noqa: N801 (used like a function, in a `with`)
 
 
 def part_storage(work: Path, verdicts: Verdicts, options: argparse.Namespace) -> None:
-    from object_store import by_command, by_faulty_client, server
+    from object_store import by_command, by_faulty_client, by_two_machines, server
 
     print("Object store: moto's S3 server on this machine")
     place = Place(folder=work / "storage", lengths=[3, 2, 2])
@@ -218,6 +218,16 @@ def part_storage(work: Path, verdicts: Verdicts, options: argparse.Namespace) ->
         for seed in range(options.seed, options.seed + (20 if options.long else 3)):
             injected, wrong = by_faulty_client(place, seed)
             verdicts.line(f"{injected} requests failed (seed {seed}): {wrong or 'the same shots came back'}", kept=not wrong)
+        lengths = [4, 2, 3, 3]
+        alone = Place(folder=work / "storage-alone", lengths=lengths)
+        if alone.start().wait(timeout=1800) != 0:
+            raise SystemExit(alone.said())
+        reference = alone.facts()
+        for killed, times in ((False, 1), (True, 10 if options.long else 2)):
+            for seed in range(options.seed, options.seed + times):
+                found, wrong = by_two_machines(work, reference, lengths, killed=killed, seed=seed)
+                what = "two machines, one of them killed" if killed else "two machines at the same time"
+                verdicts.line(f"{what}: {found}; {wrong or 'the same run'}", kept=not wrong)
 
 
 def part_world(work: Path, verdicts: Verdicts, options: argparse.Namespace) -> None:

@@ -169,6 +169,7 @@ def test_the_command_line_has_exactly_these_flags():
             "--repeat",
             "--retries",
             "--score",
+            "--score-workers",
             "--seed",
             "--set",
             "--suite",

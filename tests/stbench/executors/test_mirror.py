@@ -171,7 +171,7 @@ def test_a_mirror_that_is_asked_for_later_gets_what_is_there(film, run_words: li
     MemoryFileSystem.store.clear()
     assert film(*run_words).code == 0
     assert film(*run_words, "--mirror", "memory://later/run").code == 0
-    assert sum(name.endswith(".json") for name in MemoryFileSystem.store) == 7
+    assert sum("/shots/" in name for name in MemoryFileSystem.store) == 7
     assert len(fake.MADE) == 7
 
 
@@ -189,3 +189,27 @@ def test_urls_that_are_none_or_carry_a_password_are_refused_and_nothing_is_writt
 def test_a_storage_that_nobody_knows_is_named(run: RunFolder):
     with pytest.raises(UserError, match="a storage that fsspec knows"):
         Mirror("nosuch://bucket/run")
+
+
+def test_a_run_whose_out_is_a_url_is_kept_there(film, run_words: list[str], fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    at = run_words.index("--out")
+    words = [*run_words[:at], *run_words[at + 2 :], "--out", "memory://films/of/mine"]
+    assert film(*words).code == 0
+    assert len(fake.MADE) == 7
+    shutil.rmtree(tmp_path / "runs" / "films-of-mine")
+    fake.MADE.clear()
+    assert film(*words).code == 0
+    assert fake.MADE == []
+    assert check_run(tmp_path / "runs" / "films-of-mine").verdict == "valid"
+    kept = MemoryFileSystem().find("/films/of/mine/results")
+    assert {"manifest.json", "scores.jsonl", "table.md", "ant.mp4"} <= {Path(name).name for name in kept}
+
+
+@pytest.mark.parametrize("words", [["--out", "s3://me:secret@bucket/run"], ["--out", "s3://a/b", "--mirror", "s3://a/c"]])
+def test_a_url_as_out_with_a_password_or_a_second_url_is_refused(film, run_words: list[str], fake, words: list[str]):
+    done = film(*run_words, *words)
+    assert done.code == 2
+    assert "--out" in done.err
+    assert "secret" not in done.err
+    assert fake.MADE == []
