@@ -7,6 +7,7 @@ over or missing and a tensor of another shape are errors that name file and key;
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,8 @@ def build_empty(kind: str, config: Mapping[str, Any]) -> Any:
 
         with init_empty_weights(include_buffers=False):
             return UMT5EncoderModel(UMT5Config(**config))
+    for noisy in ("torch.utils._pytree", "diffusers.quantizers.torchao"):  # they warn of torchao, which is not used to load these
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     from diffusers import AutoencoderKLWan, WanTransformer3DModel
 
     classes: dict[str, Any] = {"transformer": WanTransformer3DModel, "vae": AutoencoderKLWan}
