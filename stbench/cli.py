@@ -82,6 +82,12 @@ def run(
     worker_gpus: Annotated[
         float | None, typer.Option(min=0, help="GPUs of one Ray worker, such as 0.5.", show_default="1 on cuda, else 0")
     ] = None,
+    worker_memory: Annotated[
+        float | None, typer.Option(min=0, metavar="GB", help="Memory of its machine that one Ray worker needs.", show_default=False)
+    ] = None,
+    shot_timeout: Annotated[
+        float | None, typer.Option(min=1, metavar="SECONDS", help="End a worker that is silent for so long.", show_default=False)
+    ] = None,
     mirror: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Keep the run there too (s3://…), shared with other machines.", show_default=False),
@@ -118,9 +124,11 @@ def run(
         out=folder,
         limit=limit,
         device=check_device(device),
-        executor=check_executor(executor, ray_address=ray_address, worker_gpus=worker_gpus, gpus=gpus),
+        executor=check_executor(executor, ray_address=ray_address, worker_gpus=worker_gpus, worker_memory=worker_memory, gpus=gpus),
         ray_address=ray_address,
         worker_gpus=worker_gpus,
+        worker_memory=worker_memory,
+        shot_timeout=shot_timeout,
         mirror=mirror,
         workers=workers,
         score_workers=score_workers if score else 0,

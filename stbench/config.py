@@ -43,6 +43,8 @@ class RunConfig:
     executor: str = field(default=EXECUTORS[0], metadata=RUNTIME)
     ray_address: str | None = field(default=None, metadata=RUNTIME)
     worker_gpus: float | None = field(default=None, metadata=RUNTIME)  # of one Ray worker; a fraction lets several share one
+    worker_memory: float | None = field(default=None, metadata=RUNTIME)  # GB of its machine that one Ray worker needs
+    shot_timeout: float | None = field(default=None, metadata=RUNTIME)  # seconds; a worker that is silent longer is ended
     mirror: str | None = field(default=None, metadata=RUNTIME)  # URL of a copy of all finished shots
     workers: int = field(default=1, metadata=RUNTIME)  # processes that film stories at the same time
     score_workers: int = field(default=0, metadata=RUNTIME)  # processes that score finished stories while others are filmed
@@ -54,7 +56,7 @@ class RunConfig:
     @property
     def alone(self) -> bool:
         """One process does everything."""
-        return self.executor == EXECUTORS[0] and self.workers == 1 and not self.gpus
+        return self.executor == EXECUTORS[0] and self.workers == 1 and not self.gpus and self.shot_timeout is None
 
     def command(self) -> str:
         """The command line that asks for this run, ready to paste."""
@@ -73,7 +75,9 @@ class RunConfig:
             "ray_address",
             "workers",
             "worker_gpus",
+            "worker_memory",
             "score_workers",
+            "shot_timeout",
             "mirror",
             "repeat",
         ):
@@ -148,11 +152,14 @@ def parse_gpus(text: str | None, *, workers: int, device: str) -> tuple[str, ...
     return gpus
 
 
-def check_executor(executor: str, *, ray_address: str | None, worker_gpus: float | None, gpus: str | None) -> str:
+def check_executor(
+    executor: str, *, ray_address: str | None, worker_gpus: float | None, worker_memory: float | None, gpus: str | None
+) -> str:
     """Refuse what is not an executor, or flags of the other one."""
     if executor not in EXECUTORS:
         raise UserError(f"found {executor!r}", where="--executor", expected=" or ".join(EXECUTORS))
-    only_ray = "--ray-address" if ray_address else "--worker-gpus" if worker_gpus is not None else None
+    asked = {"--ray-address": ray_address, "--worker-gpus": worker_gpus, "--worker-memory": worker_memory}
+    only_ray = next((flag for flag, value in asked.items() if value is not None), None)
     if executor != "ray" and only_ray:
         raise UserError("it is for --executor ray", where=only_ray, expected="both, or neither")
     if executor == "ray" and gpus:

@@ -10,7 +10,9 @@ import re
 import socket
 from collections import deque
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from stbench.files import parse_json
@@ -20,18 +22,23 @@ from stbench.store import RunFolder
 
 LOCK = ".lock"
 PACE_OF = 100  # the last so many shots say how fast it goes
+HANGS_AT, HANGS_FROM_S = 20, 120.0  # a first shot loads the models, too
 MAIN = "main"  # the writer of `events.jsonl`
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerStatus:
-    """What one process does now. `shot` is None before its first shot of the story; `made` are its shots so far."""
+    """What one process does now. `shot` is None before its first shot of the story; `made` are its shots so far.
+
+    `hangs`: at this shot for more than `HANGS_AT` times the median of the last shots, and for more than `HANGS_FROM_S`.
+    """
 
     worker: str
     story: str
     shot: str | None
     for_s: float | None
     made: int
+    hangs: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +84,7 @@ class _Fold:
     now_at: dict[str, tuple[str, str, float]] = field(default_factory=dict)  # writer → story, shot, since
     made: dict[str, int] = field(default_factory=dict)
     times: deque[float] = field(default_factory=lambda: deque(maxlen=PACE_OF + 1))  # when shots were done, this session
+    took: deque[float] = field(default_factory=lambda: deque(maxlen=PACE_OF))  # seconds of the last shots
     began: float = 0.0  # of the session
     failed: int = 0
     given_up: int = 0
@@ -112,6 +120,8 @@ class _Fold:
                 self.made[writer] = self.made.get(writer, 0) + 1
                 if time >= self.began:
                     self.times.append(time)
+                if isinstance(seconds := event.get("seconds"), int | float):
+                    self.took.append(float(seconds))
             case "shot_failed":
                 self.now_at.pop(writer, None)
                 self.failed += 1
@@ -204,12 +214,14 @@ class Watcher:
         fold = self._fold
         if not leased:
             leased = {MAIN: fold.now_at[MAIN][0]} if MAIN in fold.now_at else {}
+        limit = max(HANGS_AT * median(fold.took), HANGS_FROM_S) if fold.took else inf
         found = []
         for writer, story in sorted(leased.items()):
             at = fold.now_at.get(writer)
             shot, since = (at[1], at[2]) if at and at[0] == story else (None, None)
             for_s = None if since is None else round(max(now - since, 0.0), 1)
-            found.append(WorkerStatus(worker=writer, story=story, shot=shot, for_s=for_s, made=fold.made.get(writer, 0)))
+            hangs = for_s is not None and for_s > limit
+            found.append(WorkerStatus(worker=writer, story=story, shot=shot, for_s=for_s, made=fold.made.get(writer, 0), hangs=hangs))
         return tuple(found)
 
 
@@ -230,6 +242,7 @@ def prometheus(status: Status) -> str:
         ("stbench_workers_lost_total", "counter", "Workers that ended unasked.", [(one, status.lost_workers)]),
         ("stbench_running", "gauge", "1 while somebody films.", [(one, float(status.state == "running"))]),
         ("stbench_workers", "gauge", "Processes that film now.", [(one, len(status.working))]),
+        ("stbench_workers_hanging", "gauge", "Of them, without progress for long.", [(one, sum(each.hangs for each in status.working))]),
         ("stbench_worker_shots_done", "gauge", "Shots that a process made.", [
             (f'{{{run},worker="{_escaped(each.worker)}"}}', each.made) for each in status.working
         ]),

@@ -107,7 +107,8 @@ def lines(found: Status) -> list[str]:
         text.append(f"  {'worker':<12}  {'made':>5}  {'shot':<6}  {'for':>9}  story")
     for each in found.working[:WORKERS_SHOWN]:
         for_ = duration(each.for_s) if each.for_s is not None else "-"
-        text.append(printable(f"  {each.worker:<12}  {each.made:>5}  {each.shot or '-':<6}  {for_:>9}  {each.story}"[:80]))
+        row = f"  {each.worker:<12}  {each.made:>5}  {each.shot or '-':<6}  {for_:>9}  {'HANGS? ' if each.hangs else ''}{each.story}"
+        text.append(printable(row[:80]))
     if len(found.working) > WORKERS_SHOWN:
         text.append(f"  and {len(found.working) - WORKERS_SHOWN} more; see --json")
     return text

@@ -87,6 +87,7 @@ class Drive:
         listener: Who is told.
         stop_on_failure: The policy "stop": after a story with a failed shot, nothing new is begun.
         stop: Whether Ctrl-C was pressed.
+        silence_s: A worker that has a story and says nothing for so long hangs, and is ended; None to wait for ever.
     """
 
     def __init__(
@@ -98,9 +99,13 @@ class Drive:
         *,
         stop_on_failure: bool = False,
         stop: Stop | None = None,
+        silence_s: float | None = None,
     ):
         self._stories, self.schedule, self.fleet, self.listener = stories, schedule, fleet, listener
         self._stop_on_failure, self._stop = stop_on_failure, stop or Stop()
+        self._silence_s = silence_s
+        self._heard_s: dict[str, float] = {}  # when each worker that has a story last said something
+        self._hung: set[str] = set()  # ended for it, and not yet lost
         self._idle: list[str] = []
         self._starting: set[str] = set()
         self._false_starts = 0
@@ -114,6 +119,7 @@ class Drive:
             if self._stop.asked and self.halted is None:
                 self._halt("the run was interrupted")
             self._assign()
+            self._end_hung()
             for message in self.fleet.wait(self._patience_s()):
                 yield from self._hear(message)
 
@@ -131,11 +137,22 @@ class Drive:
             story = self.schedule.take(self._idle[-1], now=self.fleet.now())
             if story is None:
                 return
-            self.fleet.film(self._idle.pop(), self._stories[story])
+            worker = self._idle.pop()
+            self._heard_s[worker] = self.fleet.now()
+            self.fleet.film(worker, self._stories[story])
+
+    def _end_hung(self) -> None:
+        if self._silence_s is None:
+            return
+        for worker in self.schedule.working.keys() - self._hung:
+            if self.fleet.now() - self._heard_s[worker] > self._silence_s:
+                self._hung.add(worker)
+                self.fleet.end(worker)
 
     def _hear(self, message: Message) -> Iterator[StoryOutcome]:
         match message:
             case Progress():
+                self._heard_s[message.worker] = self.fleet.now()
                 if message.call == "shot_done" and not message.facts["reused"]:
                     self.schedule.progressed(message.worker)
                 self.listener.progress(message)
@@ -159,7 +176,8 @@ class Drive:
 
     def _lose(self, message: Lost) -> Iterator[StoryOutcome]:
         worker = message.worker
-        self.listener.lost(worker, self.schedule.working.get(worker), message.reason)
+        reason = f"it said nothing for {self._silence_s:g} s and was ended" if worker in self._hung else message.reason
+        self.listener.lost(worker, self.schedule.working.get(worker), reason)
         self._idle = [name for name in self._idle if name != worker]
         self._false_starts += worker in self._starting
         self._starting.discard(worker)

@@ -81,6 +81,10 @@ class Fleet(Protocol):
         """Give a worker that is ready a story."""
         ...
 
+    def end(self, worker: str) -> None:
+        """End a worker that hangs; then it is `Lost`."""
+        ...
+
     def halt(self, reason: str) -> None:
         """Every worker finishes the shot in progress, ends its story, and begins none."""
         ...

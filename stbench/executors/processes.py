@@ -70,6 +70,10 @@ class ProcessFleet:
         """Tell a process which story is next; if it is gone, `wait` will say so."""
         self._tell(worker, story)
 
+    def end(self, worker: str) -> None:
+        """Kill a process; the end of its pipe tells `wait`."""
+        self._members[worker].process.kill()
+
     def halt(self, reason: str) -> None:
         """Tell all of them to begin no new shot."""
         for worker in self._members:

@@ -22,6 +22,7 @@ from stbench.executors.fleet import Busy, Ended, Lost, Message, Ready, Refused, 
 if TYPE_CHECKING:
     from stbench.story import Story
 
+CARRIED = ("OMP_NUM_THREADS", "HF_HOME", "HF_HUB_OFFLINE", "AWS_ENDPOINT_URL")  # settings that workers share with the driver; no secrets
 OBJECT_STORE_BYTES = 80 * 2**20  # of a cluster that we start: only messages pass through it
 
 
@@ -33,18 +34,19 @@ class RayFleet:
         size: How many workers.
         address: Of a running cluster, as `ray.init` takes it; None starts one on this machine and ends it again.
         gpus_each: GPUs of one worker; a fraction lets several share one. 0 for CPU.
+        memory_bytes_each: Memory of the machine that one worker needs; Ray places no more workers on a machine than fit.
 
     Raises:
         UserError: Ray is not installed, or there is no cluster at the address.
     """
 
-    def __init__(self, task: Task, *, size: int, address: str | None, gpus_each: float):
+    def __init__(self, task: Task, *, size: int, address: str | None, gpus_each: float, memory_bytes_each: int | None = None):
         self._ray = _connect(size, address)
         self._task, self.size, self._gpus_each = task, size, gpus_each
         self._actors: dict[str, Any] = {}
         self._heard: dict[str, Any] = {}  # worker → what it is asked: a reference, or a generator of them
         self._count = 0
-        self._class = self._ray.remote(num_cpus=1, num_gpus=gpus_each, max_restarts=0, max_concurrency=2)(Actor)
+        self._class = self._ray.remote(num_cpus=1, num_gpus=gpus_each, memory=memory_bytes_each, max_restarts=0, max_concurrency=2)(Actor)
 
     def start(self) -> str:
         """One more actor; it is ready once Ray has found a place for it and it has started."""
@@ -59,6 +61,10 @@ class RayFleet:
     def film(self, worker: str, story: Story) -> None:
         """Give an actor a story; what it says comes one message at a time."""
         self._heard[worker] = self._actors[worker].film.options(num_returns="streaming").remote(story)
+
+    def end(self, worker: str) -> None:
+        """Kill an actor; whoever waits for what it says is told by Ray."""
+        self._ray.kill(self._actors[worker], no_restart=True)
 
     def halt(self, reason: str) -> None:
         """Tell all of them to begin no new shot; one that is gone need not hear it."""
@@ -153,6 +159,7 @@ def _connect(size: int, address: str | None) -> Any:
         import ray
     except ImportError as error:
         raise UserError("Ray is not installed", where="--executor ray", hint="pip install 'stbench[ray]'") from error
+    settings = {name: os.environ[name] for name in CARRIED if name in os.environ}
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "stbench"}
     try:
         if address is None:
@@ -160,11 +167,11 @@ def _connect(size: int, address: str | None) -> Any:
                 num_cpus=max(size, os.cpu_count() or 1),
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
-                runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(_own_paths())}},
+                runtime_env={"env_vars": {**settings, "PYTHONPATH": os.pathsep.join(_own_paths())}},
                 **common,
             )
         else:
-            ray.init(address=address, **common)
+            ray.init(address=address, runtime_env={"env_vars": settings}, **common)
     except Exception as error:  # Ray raises bare ones
         where = f"--ray-address {address}" if address else "--executor ray"
         raise UserError(f"no cluster answers ({str(error).splitlines()[0]})", where=where, hint="ray status") from error

@@ -154,6 +154,9 @@ class SimulatedFleet:
         outcome = StoryOutcome(story=name, made=len(self._shot_s[name]), reused=0, failed=0, skipped=0)
         self._put(at_s, Ended(worker=worker, outcome=outcome))
 
+    def end(self, worker: str) -> None:
+        """Nobody hangs."""
+
     def halt(self, reason: str) -> None:
         """Nobody interrupts a simulation."""
 

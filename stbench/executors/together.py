@@ -52,6 +52,7 @@ def film_together(studio: Studio, config: RunConfig, left: Mapping[str, int]) ->
             crew,
             stop_on_failure=config.on_error == "stop",
             stop=stop,
+            silence_s=config.shot_timeout,
         )
         for outcome in drive.outcomes():
             crew.over.add(outcome.story)
@@ -87,7 +88,8 @@ def make_fleet(config: RunConfig, task: Task) -> Fleet:
         from stbench.executors.ray_cluster import RayFleet
 
         each = config.worker_gpus if config.worker_gpus is not None else float(task.device.startswith("cuda"))
-        return RayFleet(task, size=config.workers, address=config.ray_address, gpus_each=each)
+        memory = round(config.worker_memory * 1e9) if config.worker_memory else None
+        return RayFleet(task, size=config.workers, address=config.ray_address, gpus_each=each, memory_bytes_each=memory)
     from stbench.executors.processes import ProcessFleet, visible
 
     return ProcessFleet(task, visible(config.gpus) if config.gpus else [None] * config.workers)

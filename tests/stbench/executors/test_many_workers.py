@@ -13,8 +13,9 @@ import pytest
 from stbench.check import check_run
 from stbench.errors import UserError
 from stbench.executors.drive import MAX_FALSE_STARTS, Drive, WorkerError
-from stbench.executors.fleet import Lost
+from stbench.executors.fleet import Ended, Lost, Message, Ready
 from stbench.executors.schedule import Schedule
+from stbench.filming import StoryOutcome
 from stbench.journal import read_journal
 from stbench.store import RunFolder
 
@@ -181,6 +182,58 @@ def test_workers_that_cannot_start_are_not_started_for_ever():
         list(Drive({}, Schedule({"ant": 1, "bee": 2, "cat": 3}), fleet, Deaf()).outcomes())
     assert fleet.started <= 2 + MAX_FALSE_STARTS
     assert issubclass(WorkerError, UserError)
+
+
+class Hanging:
+    """Two workers on a virtual clock: the first to get the story "ant" says nothing any more, all others film at once."""
+
+    size = 2
+
+    def __init__(self) -> None:
+        self.clock, self.count, self.said, self.filmed, self.hanging = 0.0, 0, [], [], None
+
+    def start(self) -> str:
+        self.count += 1
+        self.said.append(Ready(worker=f"w{self.count}"))
+        return f"w{self.count}"
+
+    def film(self, worker: str, story: str) -> None:
+        if story == "ant" and self.hanging is None:
+            self.hanging = worker
+            return
+        self.filmed.append((worker, story))
+        self.said.append(Ended(worker=worker, outcome=StoryOutcome(story=story, made=1, reused=0, failed=0, skipped=0)))
+
+    def end(self, worker: str) -> None:
+        assert worker == self.hanging
+        self.ended_s = self.clock
+        self.said.append(Lost(worker=worker, reason="killed by SIGKILL"))
+
+    def wait(self, timeout_s: float) -> list[Message]:
+        said, self.said = self.said, []
+        self.clock += 0 if said else timeout_s
+        return said
+
+    def now(self) -> float:
+        return self.clock
+
+
+class Told(Deaf):
+    def __init__(self) -> None:
+        self.losses: list[tuple[str | None, str]] = []
+
+    def lost(self, worker: str, story: str | None, reason: str) -> None:
+        self.losses.append((story, reason))
+
+
+def test_a_worker_that_hangs_is_ended_and_its_story_goes_on_elsewhere():
+    fleet, told = Hanging(), Told()
+    names = ("ant", "bee", "cat")
+    outcomes = list(Drive({name: name for name in names}, Schedule(dict.fromkeys(names, 1)), fleet, told, silence_s=60.0).outcomes())
+    assert sorted(outcome.story for outcome in outcomes) == ["ant", "bee", "cat"]
+    assert told.losses == [("ant", "it said nothing for 60 s and was ended")]
+    assert 60.0 < fleet.ended_s < 61.0
+    assert {worker for worker, _ in fleet.filmed}.isdisjoint({fleet.hanging})
 
 
 def test_the_driver_imports_no_model_library():

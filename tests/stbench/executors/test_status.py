@@ -115,3 +115,17 @@ def test_prometheus_reads_what_is_served(run: Path):
             serve(run, server.server_port)
     finally:
         server.shutdown()
+
+
+@pytest.mark.parametrize(("took_s", "for_s", "hangs"), [(10.0, 199.0, False), (10.0, 201.0, True), (0.1, 119.0, False), (0.1, 121.0, True)])
+def test_a_worker_without_progress_for_twenty_shots_time_hangs(run: Path, took_s: float, for_s: float, hangs: bool):
+    as_if_running(run)
+    done = [(1031.0, "shot_done", {"story": "bee", "shot": shot, "seconds": took_s}) for shot in ("01_01", "02_01")]
+    journal(run, "w1-b", *done)
+    now = 1030.0 + for_s
+    for story in ("ant", "bee"):
+        os.utime(run / ".leases" / f"{story}.json", (now, now))
+    found = Watcher(run).look(now)
+    assert {each.worker: each.hangs for each in found.working} == {"w0-a": hangs, "w1-b": False}
+    assert any("HANGS?" in line for line in lines(found)) == hangs
+    assert f'stbench_workers_hanging{{run="run"}} {int(hangs)}' in prometheus(found)

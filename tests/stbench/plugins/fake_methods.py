@@ -87,9 +87,11 @@ class FakeShots:
 
 
 def strike(what: str, marker: str) -> None:
-    """The first time that anybody gets here: kill this worker or its driver, or press Ctrl-C there."""
+    """The first time that anybody gets here: hang, kill this worker or its driver, or press Ctrl-C there."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+        if what == "hang":
+            threading.Event().wait()
         if what == "worker":
             os.kill(os.getpid(), signal.SIGKILL)
         os.kill(os.getppid(), {"driver": signal.SIGKILL, "ctrl-c": signal.SIGINT}[what])
