@@ -1,6 +1,6 @@
 """`tox -e scale`: what one run on many workers shows, measured, with the limits it must keep.
 
-    python tests/scale/scale.py                        bounded: about ten minutes on a free core
+    python tests/scale/scale.py                        bounded: about fifteen minutes on two free cores
     python tests/scale/scale.py --long                 50 kills of each kind
     python tests/scale/scale.py --only efficiency      one part; also: memory, kills, storage, world
 
@@ -231,10 +231,10 @@ def part_storage(work: Path, verdicts: Verdicts, options: argparse.Namespace) ->
 
 
 def part_world(work: Path, verdicts: Verdicts, options: argparse.Namespace) -> None:
-    """The embedded model, on one thread each: frames and scores of two workers are those of one."""
+    """The embedded model, on one thread each: frames and scores of two workers, and of scoring beside them, are those of one process."""
     print("Story World, three stories, storymem")
     found = []
-    for words in ([], ["--workers", "2"]):
+    for words in ([], ["--workers", "2", "--score-workers", "1"]):
         place = Place(folder=work / f"world{len(words)}", lengths=[])
         process = place.start(*words, "--method", "storymem", "--suite", "world-mini")
         if process.wait(timeout=7200) not in (0, 3):
@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument("--strikes", default="worker,driver,node", help="what the part kills strikes")
     parser.add_argument("--kills", type=int, help="how many of each kind, instead of 3 (Ray's drivers and nodes: 1), or of 50 with --long")
     parser.add_argument("--shots", type=int, default=4, help="of each of the 32 stories in the part efficiency")
-    parser.add_argument("--sleep", type=float, default=2.0, help="seconds of one shot in the part efficiency")
+    parser.add_argument("--sleep", type=float, default=16.0, help="seconds of one shot in the part efficiency")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     verdicts = Verdicts()
