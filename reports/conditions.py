@@ -86,9 +86,12 @@ def conditions(title: str, runs: Sequence[RunScores]) -> Conditions:
     )
 
 
+ALWAYS = ("method", "base_model", "parameters", "licence", "steps", "seconds")
+
+
 def conditions_table(rows: Sequence[Conditions]) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of plain text; stories have a line of their own (see `differences`)."""
-    names = [field.name for field in fields(Conditions) if field.name != "stories"]
+    """Heads and rows of plain text: what tells methods apart, and whatever else is not the same for all (see `differences`)."""
+    names = [field.name for field in fields(Conditions) if field.name in ALWAYS or len({getattr(row, field.name) for row in rows}) > 1]
     heads = [{"base_model": "base model", "seconds": "s / shot"}.get(name, name) for name in names]
     return heads, [[getattr(row, name) for name in names] for row in rows]
 
@@ -104,7 +107,10 @@ def differences(rows: Sequence[Conditions]) -> list[str]:
             value = next(iter(groups))
             same += [] if value == UNKNOWN else [f"{word} {value}"]
         else:
-            differ.append(f"{word} differ: " + "; ".join(f"{value} in {', '.join(names)}" for value, names in groups.items()))
+            differ.append(
+                f"{word} {'differ' if word.endswith('s') or name == 'frames' else 'differs'}: "
+                + "; ".join(f"{value} in {', '.join(names)}" for value, names in groups.items())
+            )
     return ([f"The same for all: {'; '.join(same)}."] if same else []) + [f"{line[0].upper()}{line[1:]}." for line in differ]
 
 

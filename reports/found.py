@@ -18,6 +18,7 @@ from reports.tables import interval_text, p_text, value_text
 from stbench.significance import holm
 from stbench.stats import PairedChange
 
+LEVEL = 0.05  # of corrected p-values
 Verdict = Literal["better", "worse", "not told apart", "too few stories", "not compared"]
 
 
@@ -53,7 +54,8 @@ class Step:
         if c.mean is None:
             return str(c.reason)
         span = interval_text(c.low, c.high, unit, signed=True)
-        return f"{value_text(c.mean, unit, signed=True)} ({span}), p {p_text(self.p_holm)}"
+        alone = ", by the interval alone" if self.verdict in ("better", "worse") and not _small(self.p_holm) else ""
+        return f"{value_text(c.mean, unit, signed=True)} ({span}), p {p_text(self.p_holm)}{alone}"
 
     def cells(self) -> list[str]:
         """The step as cells of a table."""
@@ -62,6 +64,10 @@ class Step:
             return [f"{self.new} - {self.base}", self.column.metric, "–", str(c.reason), "–", "–", self.verdict]
         size, span = value_text(c.mean, unit, signed=True), interval_text(c.low, c.high, unit, signed=True)
         return [f"{self.new} - {self.base}", self.column.metric, size, span, p_text(self.p_holm), f"{c.n} ({c.n_stories})", self.verdict]
+
+
+def _small(p: float | None) -> bool:
+    return p is not None and p < LEVEL
 
 
 HEADS = ["change", "metric", "mean", "95% interval", "p (Holm)", "pairs (stories)", "found"]

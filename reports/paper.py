@@ -133,12 +133,14 @@ def _column(line: Aggregate, key: tuple[str, ...]) -> Column:
 
 
 def _places(runs: Sequence[RunScores], column: Column) -> dict[str, int]:
-    """Title → 1 for the best and 2 for the second, by value and with ties; empty where fewer than two methods can be compared."""
+    """Title → 1 for the best and 2 for the second; equal as printed is equal. Empty where fewer than two methods can be compared."""
     rivals = {run.title: line.mean for run in runs if not run.reference and (line := run.line(column.key)) and line.mean is not None}
     if len(rivals) < 2 or column.higher_is_better is None or not same_stories(runs):
         return {}
-    order = sorted(set(rivals.values()), reverse=column.higher_is_better)
-    return {title: order.index(mean) + 1 for title, mean in rivals.items() if mean in order[:2]}
+    order = sorted(rivals.values(), reverse=column.higher_is_better)
+    texts = list(dict.fromkeys(value_text(mean, column.unit) for mean in order))
+    places = {title: texts.index(value_text(mean, column.unit)) + 1 for title, mean in rivals.items()}
+    return {title: place for title, place in places.items() if place <= 2}
 
 
 def _cell(line: Aggregate | None, place: int) -> PaperCell:

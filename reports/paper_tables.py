@@ -1,6 +1,6 @@
 """The tables of StoryMem's paper, made again: what was measured and found, under which conditions; and, apart from it, what is published.
 
-    out/table1.md  table1.tex  table1.csv  table1-changes.csv  table1-published.csv
+    out/table1.md  table1.tex  table1.csv  table1-changes.csv  table1-conditions.csv  table1-published.csv
 
 Measured and published numbers never share a table: the published ones come without seeds, intervals and settings, mostly from other
 films and other encoders.
@@ -9,13 +9,13 @@ films and other encoders.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.arms import Arm
-from reports.conditions import conditions, conditions_table, differences
+from reports.conditions import Conditions, conditions, conditions_table, differences
 from reports.found import HEADS, Step, ablation_lines, order_lines, steps
 from reports.latex import latex_table, plain_table
 from reports.markdown import escape_cell, methods_table, metric_table, pipe_table
@@ -67,7 +67,7 @@ class Measured:
 
 def write_paper_table(
     number: int, methods: Mapping[str, Sequence[RunFolder]], out: Path, *, missing: Mapping[str, str] | None = None
-) -> tuple[dict[str, Path], list[str]]:
+) -> tuple[dict[str, Path], list[str], list[str]]:
     """Write one table of the paper.
 
     Args:
@@ -77,7 +77,7 @@ def write_paper_table(
         missing: Method → why it has no row.
 
     Returns:
-        Name → file, and the sentences that say what was found.
+        Name → file, the sentences that say what was found, and those on the conditions of the methods.
 
     Raises:
         UserError: No run holds scores.
@@ -85,17 +85,26 @@ def write_paper_table(
     measured = _measure(number, methods)
     sentences = _found(measured)
     published = published_tables(PAPER_PROTOCOL)[number - 1]
+    filmed = [conditions(arm.title, arm.runs) for arm in measured.arms]
     paths = {name: out / f"table{number}{end}" for name, end in _ENDS.items()}
-    write_bytes(paths["markdown"], _markdown(measured, published, sentences, missing or {}).encode("utf-8", "replace"))
-    write_bytes(paths["latex"], _latex(measured, published, sentences).encode("utf-8", "replace"))
+    write_bytes(paths["markdown"], _markdown(measured, filmed, published, sentences, missing or {}).encode("utf-8", "replace"))
+    write_bytes(paths["latex"], _latex(measured, filmed, published, sentences).encode("utf-8", "replace"))
     write_bytes(paths["csv"], summary_frame(measured.merged).to_csv(index=False).encode("utf-8", "replace"))
     rows = [step.cells() for step in measured.found]
     write_bytes(paths["changes_csv"], _csv(HEADS, rows))
+    write_bytes(paths["conditions_csv"], _csv([field.name for field in fields(Conditions)], [list(astuple(row)) for row in filmed]))
     write_bytes(paths["published_csv"], _csv(*_published(published)))
-    return paths, sentences
+    return paths, sentences, differences(filmed)
 
 
-_ENDS = {"markdown": ".md", "latex": ".tex", "csv": ".csv", "changes_csv": "-changes.csv", "published_csv": "-published.csv"}
+_ENDS = {
+    "markdown": ".md",
+    "latex": ".tex",
+    "csv": ".csv",
+    "changes_csv": "-changes.csv",
+    "conditions_csv": "-conditions.csv",
+    "published_csv": "-published.csv",
+}
 
 
 def _measure(number: int, methods: Mapping[str, Sequence[RunFolder]]) -> Measured:
@@ -152,15 +161,16 @@ def _sub_table(table: PaperTable, names: Sequence[str], *, inside: bool) -> Pape
     return replace(table, columns=tuple(table.columns[k] for k in kept), rows=rows)
 
 
-def _markdown(measured: Measured, published: PublishedTable, sentences: Sequence[str], missing: Mapping[str, str]) -> str:
+def _markdown(
+    measured: Measured, rows: Sequence[Conditions], published: PublishedTable, sentences: Sequence[str], missing: Mapping[str, str]
+) -> str:
     table, names = measured.table, published.metrics
-    rows = [conditions(arm.title, arm.runs) for arm in measured.arms]
     heads, body = conditions_table(rows)
     as_in_paper = methods_table(_sub_table(table, names, inside=True))
     note = escape_cell(published_note(measured, published))
     parts = [
         f"# {published.title.partition(':')[0]}, measured here",
-        f"{escape_cell(table.caption('none'))}",
+        f"{escape_cell(_sub_table(table, names, inside=True).caption('none'))}",
         as_in_paper or "No metric of the paper's table was scored under this protocol.",
         f"## What was found\n\n{_bullets(sentences)}",
         f"## Every metric\n\nMean (95% interval, stories resampled), and n scored of n expected.\n\n{metric_table(table)}",
@@ -186,16 +196,15 @@ def published_note(measured: Measured, published: PublishedTable) -> str:
     return f"Source: {published.source}. {published.suite}; {published.note}. Not measured here: {why}."
 
 
-def _latex(measured: Measured, published: PublishedTable, sentences: Sequence[str]) -> str:
+def _latex(measured: Measured, rows: Sequence[Conditions], published: PublishedTable, sentences: Sequence[str]) -> str:
     """The measured table, then, as a table of its own, the published one."""
-    rows = [conditions(arm.title, arm.runs) for arm in measured.arms]
     shown = _sub_table(measured.table, (*published.metrics, *CONSISTENCY), inside=True)
     comments = "".join(f"% {line}\n" for line in (*sentences, *differences(rows)))
     parts = [
         comments.replace("`", ""),
         latex_table(shown).replace("tab:stbench", f"tab:stbench-{measured.number}"),
-        plain_table("Conditions. " + " ".join(differences(rows)), *conditions_table(rows)),
-        plain_table(f"{published.title}, as published. {published_note(measured, published)}", *_published(published)),
+        plain_table("Under which conditions each method filmed.", *conditions_table(rows), notes=differences(rows)),
+        plain_table(f"{published.title}, as published.", *_published(published), notes=[published_note(measured, published)]),
     ]
     return "\n".join(part for part in parts if part)
 

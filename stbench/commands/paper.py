@@ -111,14 +111,15 @@ def _write(wanted: Wanted, number: int, missing: dict[str, str]) -> dict[str, An
     rows = titles(wanted, number, missing)
     mine = {name: why for name, why in missing.items() if name in wanted.methods(number)}
     folders = {title: [RunFolder.open(path) for path in paths] for title, paths in rows.items()}
-    paths, sentences = PAPERS.get("reports")(number, folders, wanted.out, missing=mine)
+    paths, sentences, conditions = PAPERS.get("reports")(number, folders, wanted.out, missing=mine)
     print(f"\ntable {number}", file=sys.stderr)
-    for line in (*sentences, *(f"Not measured: {name}: {textwrap.shorten(why, SHOWN)}" for name, why in mine.items())):
+    for line in (*sentences, *conditions, *(f"Not measured: {name}: {textwrap.shorten(why, SHOWN)}" for name, why in mine.items())):
         print(textwrap.fill(line.replace("`", ""), WIDTH, initial_indent="  ", subsequent_indent="    "), file=sys.stderr)
     for name, path in paths.items():
         print(f"{name.replace('_', ' '):<13} {path}", file=sys.stderr)
     return {
         "found": sentences,
+        "conditions": conditions,
         "paths": {name: str(path) for name, path in paths.items()},
         "rows": {t: [str(p) for p in r] for t, r in rows.items()},
     }

@@ -30,7 +30,7 @@ def sentence(lines: list[str], start: str) -> str:
 
 
 def test_an_order_that_holds_is_said_to_hold_with_its_intervals(make_run: RunMaker, tmp_path: Path) -> None:
-    paths, said = write_paper_table(1, runs(make_run, wan_t2v=0.2, wan_i2v_chain=0.4, storymem=0.7), tmp_path)
+    paths, said, _ = write_paper_table(1, runs(make_run, wan_t2v=0.2, wan_i2v_chain=0.4, storymem=0.7), tmp_path)
     assert said[0] == (
         "The order storymem > wan-i2v-chain > wan-t2v holds, with the 95% interval of every step on the better side of zero, "
         f"on 1 of 2 metrics of consistency: `{METRIC}`."
@@ -45,13 +45,13 @@ def test_an_order_that_holds_is_said_to_hold_with_its_intervals(make_run: RunMak
 
 @pytest.mark.parametrize(("storymem", "chain", "says"), [(0.4, 0.7, "is broken"), (0.5, 0.5, "is not shown")])
 def test_an_order_that_does_not_hold_is_said_not_to(make_run: RunMaker, tmp_path: Path, storymem: float, chain: float, says: str) -> None:
-    _, said = write_paper_table(1, runs(make_run, wan_t2v=0.2, wan_i2v_chain=chain, storymem=storymem), tmp_path)
+    _, said, _ = write_paper_table(1, runs(make_run, wan_t2v=0.2, wan_i2v_chain=chain, storymem=storymem), tmp_path)
     assert said[0] == "The order storymem > wan-i2v-chain > wan-t2v is shown on none of 2 metrics of consistency."
     assert sentence(said, f"`{METRIC}`: the order {says}")
 
 
 def test_published_numbers_stand_apart_from_measured_ones(make_run: RunMaker, tmp_path: Path) -> None:
-    paths, _ = write_paper_table(1, runs(make_run, wan_t2v=0.2, storymem=0.7), tmp_path, missing={"holocine": "no recipe"})
+    paths, _, _ = write_paper_table(1, runs(make_run, wan_t2v=0.2, storymem=0.7), tmp_path, missing={"holocine": "no recipe"})
     published = published_tables("storymem-paper")[0]
     numbers = {f"{value:.4f}" for row in published.rows for value in row.values.values()}
     page = paths["markdown"].read_text()
@@ -73,21 +73,24 @@ def test_published_numbers_stand_apart_from_measured_ones(make_run: RunMaker, tm
 
 def test_ablations_stand_against_the_whole_method(make_run: RunMaker, tmp_path: Path) -> None:
     methods = runs(make_run, no_sink=0.3, storymem=0.7)
-    _, said = write_paper_table(2, methods, tmp_path)
+    _, said, _ = write_paper_table(2, methods, tmp_path)
     assert said == ["no-sink changes nothing here: all 6 shots are those of storymem, byte for byte."]  # pictures of these runs are alike
     ablated = methods["no-sink"][0]
     for record in [part.records[-1] for part in ablated.story_records()]:
         other = record.model_copy(update={"video": record.video.model_copy(update={"sha256": "0" * 64})})
         write_json(ablated.record_path(record.story, record.shot), other.to_json())
-    _, said = write_paper_table(2, {title: [RunFolder.open(run.path) for run in part] for title, part in methods.items()}, tmp_path)
+    _, said, _ = write_paper_table(2, {title: [RunFolder.open(run.path) for run in part] for title, part in methods.items()}, tmp_path)
     assert said[0].startswith("no-sink against storymem: worse: ")
-    assert f"`{METRIC}` -0.400 (-0.400 .. -0.400), p 1.000; not told apart: `truth_colour_kept`. 4 of 6 shots" in said[0]
+    assert (
+        f"`{METRIC}` -0.400 (-0.400 .. -0.400), p 1.000, by the interval alone; not told apart: `truth_colour_kept`. 4 of 6 shots"
+        in said[0]
+    )
 
 
 def test_one_story_proves_nothing_and_that_is_said(make_run: RunMaker, tmp_path: Path) -> None:
     one = (make_story("alpha"),)
     methods = {name: [make_run(name, level=level, matrix=True, stories=one)] for name, level in (("wan-t2v", 0.2), ("storymem", 0.7))}
-    _, said = write_paper_table(1, methods, tmp_path)
+    _, said, _ = write_paper_table(1, methods, tmp_path)
     assert f"`{METRIC}`: the order is not shown: storymem - wan-t2v +0.500 (–), p –: too few stories." in said
 
 
@@ -96,7 +99,7 @@ def test_seeds_of_a_method_are_one_row_and_changes_pair_seed_with_seed(make_run:
         name: [make_run(name, level=level + seed / 10, seed=seed, matrix=True) for seed in (0, 1)]
         for name, level in (("wan-t2v", 0.2), ("storymem", 0.5))
     }
-    paths, _ = write_paper_table(1, methods, tmp_path)
+    paths, _, _ = write_paper_table(1, methods, tmp_path)
     rows = {row["title"]: row for row in csv.DictReader(paths["csv"].open()) if row["metric"] == METRIC}
     assert float(rows["wan-t2v"]["mean"]) == pytest.approx(0.25)
     assert rows["wan-t2v"]["n_scored"] == "4"
@@ -131,3 +134,18 @@ def test_a_report_of_several_runs_says_how_their_conditions_differ(make_run: Run
     for name in ("table", "latex", "html"):
         assert "Seeds differ: 0 in a; 3 in b." in paths[name].read_text()
     assert "Seeds differ" not in write_report([make_run("c")], tmp_path / "one")["table"].read_text()
+
+
+def test_conditions_are_printed_where_they_differ_and_are_a_file_in_full(make_run: RunMaker, tmp_path: Path) -> None:
+    methods = {"a": [make_run("wan-t2v")], "b": [make_run("storymem", seed=3)]}
+    paths, _, under = write_paper_table(1, methods, tmp_path)
+    assert "Seeds differ: 0 in a; 3 in b." in under
+    page = paths["markdown"].read_text()
+    assert "| method | base model | parameters | licence | steps | seeds | s / shot |" in page
+    assert all(f"- {line}" in page for line in under)
+    filmed = list(csv.DictReader(paths["conditions_csv"].open()))
+    assert [(row["method"], row["seeds"], row["fps"], row["size"]) for row in filmed] == [
+        ("a", "0", "8", "80x48"),
+        ("b", "3", "8", "80x48"),
+    ]
+    assert "Seeds differ: 0 in a; 3 in b." in paths["latex"].read_text().split(r"\usebox0\fi")[2]

@@ -17,7 +17,7 @@ from reports.ablation import ablation
 from reports.costs import cost_frame, memory_frame, memory_of
 from reports.curves import gap_decay_frame, join_curve_frame, join_frame, matrices
 from reports.figures import Figure, new_axes
-from reports.latex import escape, latex_table
+from reports.latex import escape, latex_table, plain_table
 from reports.page_views import worst_shots
 from reports.paper import paper_table
 from reports.report import write_report
@@ -39,8 +39,9 @@ def rows(make_run: RunMaker, **levels: float) -> list[RunScores]:
 def test_latex_has_best_bold_second_underlined_and_references_after_a_rule(make_run: RunMaker) -> None:
     text = latex_table(paper_table(rows(make_run, storymem=0.5, wan_t2v=0.3, world_truth=0.9)))
     lines = [line.strip() for line in text.splitlines()]
-    assert r"prompt\_following\_single\_shot $\uparrow$" in text
-    assert any(line.startswith(r"storymem & \textbf{0.510} {\scriptsize [") for line in lines)
+    assert r"\shortstack{prompt\_\\following\_\\single\_shot $\uparrow$}" in text
+    place = next(k for k, line in enumerate(lines) if line.startswith(r"storymem & \textbf{0.510} & "))
+    assert lines[place + 1].startswith(r"& {\scriptsize [")
     assert any(line.startswith(r"wan-t2v & \underline{0.310}") for line in lines)
     place = next(k for k, line in enumerate(lines) if line.startswith("world-truth"))
     assert lines[place - 1] == r"\midrule"
@@ -78,13 +79,17 @@ def test_latex_escapes_text_of_users() -> None:
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
 def test_latex_compiles(make_run: RunMaker, tmp_path: Path) -> None:
-    runs = rows(make_run, storymem=0.5, wan_t2v=0.3)
-    body = latex_table(paper_table(runs))
-    (tmp_path / "t.tex").write_text("\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + body + "\\end{document}\n")
+    runs = rows(make_run, storymem=0.5, wan_t2v=0.3, no_quality_filter=0.4, first_frame_memory=0.45, world_truth=0.9)
+    wide = plain_table("A table", [f"a rather long head {k}" for k in range(9)], [["a cell_with % & words"] * 9], notes=["50% & more."])
+    body = latex_table(paper_table(runs)) + wide
+    (tmp_path / "t.tex").write_text(
+        "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\n" + body + "\\end{document}\n"
+    )
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=tmp_path, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stdout[-2000:]
+    assert b"Overfull" not in done.stdout
 
 
 def test_ablation_groups_by_settings_and_sums_seeds_up_together(make_run: RunMaker) -> None:
@@ -241,3 +246,9 @@ def test_the_five_worst_shots_follow_the_direction_and_say_how_many_more_are_as_
     assert worst_shots(read_scores([run], ["a"]), METRIC, {})[0].shots[0].value == "0.570"
     run.append_scores([Score.from_json(row.to_json() | {"value": 0.5}) for row in run.scores() if row.metric == METRIC])
     assert worst_shots(read_scores([run], ["a"]), METRIC, {})[0].note == "all 8 values are 0.500"
+
+
+def test_what_is_printed_alike_is_marked_alike(make_run: RunMaker) -> None:
+    table = paper_table(rows(make_run, storymem=0.5, wan_t2v=0.50001, wan_i2v_chain=0.3))
+    column = next(k for k, column in enumerate(table.columns) if column.metric == METRIC)
+    assert [(row.cells[column].text, row.cells[column].place) for row in table.rows] == [("0.510", 1), ("0.510", 1), ("0.310", 2)]

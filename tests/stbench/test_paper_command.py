@@ -28,7 +28,7 @@ def few(fake, monkeypatch: pytest.MonkeyPatch):
 
     def write(number, methods, out, *, missing):
         tables.append((number, [f"{title}:{len(runs)}" for title, runs in methods.items()], dict(missing)))
-        return {"markdown": out / f"table{number}.md"}, ["The order holds."]
+        return {"markdown": out / f"table{number}.md"}, ["The order holds."], ["Steps differ."]
 
     import stbench.scoring
     from stbench.registry import Registry
@@ -60,6 +60,7 @@ def test_runs_are_made_once_and_shared_by_both_tables(few, film, fake, scripts: 
     assert made == 14
     done = film(*words)
     assert json.loads(done.out)["table2"]["found"] == ["The order holds."]
+    assert "Steps differ." in done.err
     assert len(fake.MADE) == made + 7  # no-sink alone is new
     assert [table[:2] for table in few[1:]] == [(1, ["wan-t2v:1", "storymem:1"]), (2, ["no-sink:1", "storymem:1"])]
 
