@@ -26,8 +26,12 @@ class ProgramError(Exception):
     """A program did not give what its recipe promises: `kind` is crash, hang, no-output, partial, wrong-frames or unreadable."""
 
     def __init__(self, kind: str, found: str):
-        self.kind = kind
+        self.kind, self.found = kind, found
         super().__init__(f"{kind}: {found}")
+
+    def with_log(self, log: Path) -> ProgramError:
+        """The same, and where what the program printed is, if it ran."""
+        return ProgramError(self.kind, f"{self.found}; log: {log}") if log.is_file() else self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +97,7 @@ def collect(out: Path, story: Story, films: Films, script: dict[str, Any]) -> Co
     folder = out / films.folder
     videos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     if not videos:
-        raise ProgramError("no-output", f"it ended well and left no video in {films.folder!r} of its folder")
+        raise ProgramError("no-output", f"it ended well and left no video in {folder}")
     try:
         layout = _film(folder, story, films, script) if films.kind == "film" else find_layout(folder, (story,))
     except UserError as error:
@@ -105,7 +109,7 @@ def _film(folder: Path, story: Story, films: Films, script: dict[str, Any]) -> L
     """One film, cut."""
     file = folder / films.file
     if not file.is_file():
-        raise ProgramError("no-output", f"it ended well and left no {films.file}")
+        raise ProgramError("no-output", f"it ended well and left no {file}")
     sources = tuple(Source(story=story.id, shot=shot, file=file, problem="the film is not cut yet") for shot in story.shots)
     cutting = Cutting(detect=True) if films.cuts == "detect" else Cutting(lengths={story.id: _lengths(story, films, script)})
     if cutting.lengths is not None:

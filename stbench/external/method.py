@@ -27,7 +27,7 @@ from stbench.story import Story
 
 RECIPE = "recipe"
 RUNTIME = ("timeout_s", "gpus", "work")  # of `--set`: cannot change a pixel
-DONE = "done.json"
+DONE, LOG = "done.json", "log.txt"
 
 
 class External:
@@ -141,9 +141,9 @@ class ExternalShots:
         try:
             source = filmed.collected.source(request.shot.id, self._method.recipe.films.frames)
             frames, fps = read_shot(source)
-        except ProgramError:
+        except ProgramError as error:
             self.failures.append(request.story.id)
-            raise
+            raise error.with_log(self._work / request.story.id / LOG) from error
         spans = (Span(stage="program", seconds=filmed.seconds),) if runs and filmed.seconds else ()
         span = list(source.span) if source.span else None
         origin = {"source": source.file.name, "source_sha256": file_sha256(source.file), "span": span} if source.file else {}
@@ -163,13 +163,13 @@ class ExternalShots:
                 if ended.hung or ended.code != 0:
                     kind, _, how = ended.how.partition(": ")
                     said = f"; it said last: {ended.last_line}" if ended.last_line else ""
-                    raise ProgramError(kind, f"{how}{said}; log: {ended.log}")
+                    raise ProgramError(kind, f"{how}{said}")
             filmed.collected = collect(home / "out", story, recipe.films, script)
             filmed.facts = {"program": {**known, "extra_videos": len(filmed.collected.extra)}}
             if filmed.collected.found == len(story.shots):
                 (home / DONE).write_text(json.dumps({"key": key, "facts": known}), encoding="utf-8")
         except ProgramError as error:
-            filmed.failure = error
+            filmed.failure = error.with_log(home / LOG)
             self.failures.append(story.id)
         return filmed
 
@@ -205,7 +205,7 @@ class ExternalShots:
                 [fill(word, values) for word in recipe.command],
                 folder=Path(fill(recipe.folder, values)) if recipe.folder else home,
                 variables=variables(recipe, places, values, gpus),
-                log=home / "log.txt",
+                log=home / LOG,
                 timeout_s=float(runtime.get("timeout_s", recipe.timeout_s)),
                 log_bytes=recipe.log_bytes,
             )

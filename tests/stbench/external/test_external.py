@@ -116,9 +116,13 @@ def test_everything_that_can_go_wrong_is_named_and_other_stories_are_filmed(film
     assert said["crash", "01_01"].startswith("ProgramError: crash: exit code 7 after ")
     assert "it said last: out of luck; log: " in said["crash", "02_01"]  # the same for every shot, from one run of the program
     assert "crash: killed by SIGKILL" in said["killed", "01_01"]
-    assert said["partial", "01_02"] == "ProgramError: partial: shot 01_02: no file; 2 of 3 shots are there, without 01_02"
-    assert said["frames", "01_02"] == "ProgramError: wrong-frames: shot 01_02: 1_2.mp4 has 4 frames, expected 6"
-    assert "no-output: it ended well and left no video" in said["nothing", "01_01"]
+    logs = {name: f"; log: {tmp_path / 'work' / name / 'log.txt'}" for name in ("partial", "frames", "nothing")}
+    assert said["partial", "01_02"] == "ProgramError: partial: shot 01_02: no file; 2 of 3 shots are there, without 01_02" + logs["partial"]
+    assert said["frames", "01_02"] == "ProgramError: wrong-frames: shot 01_02: 1_2.mp4 has 4 frames, expected 6" + logs["frames"]
+    assert (
+        f"no-output: it ended well and left no video in {tmp_path / 'work' / 'nothing' / 'out'}{logs['nothing']}"
+        in said["nothing", "01_01"]
+    )
     assert "unreadable: shot 01_02: 1_2.mp4" in said["broken", "01_02"]
     note = run.record("loud", "01_01").notes["program"]
     assert note["log_bytes"] > 2_000_000
