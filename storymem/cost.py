@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -144,10 +146,16 @@ def forward(
 ) -> Trace:
     """What one forward pass of a transformer with `layers` blocks allocates and moves, called as the sampling loop calls it."""
     model, stride = ghosts.model(sizes, work.base, precision.transformer, layers=layers, with_lora=with_adapter), ghosts.vae_stride(sizes)
-    channels = int(getattr(sizes, work.base)["in_channels"])
-    latents = torch.empty(batch, channels, work.latent_frames, work.height // stride, work.width // stride, device="meta")
-    text = torch.empty(batch, work.text_tokens, int(getattr(sizes, work.base)["text_dim"]), device="meta")
-    return trace(lambda: denoise.predict(model, latents, torch.zeros((), device="meta"), text), on_cpu=on_cpu)
+    config = getattr(sizes, work.base)
+    latents = (batch, int(config["in_channels"]), work.latent_frames, work.height // stride, work.width // stride)
+    return _traced_pass(model, latents, (batch, work.text_tokens, int(config["text_dim"])), on_cpu)
+
+
+@lru_cache(maxsize=256)
+def _traced_pass(model: Any, latents: tuple[int, ...], text: tuple[int, ...], on_cpu: bool) -> Trace:
+    """A pass of a model of `ghosts`, which are kept, so that the same one comes again."""
+    noise, words = (torch.empty(shape, device="meta") for shape in (latents, text))
+    return trace(lambda: denoise.predict(model, noise, torch.zeros((), device="meta"), words), on_cpu=on_cpu)
 
 
 def _width(config: Config) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -131,8 +132,12 @@ def _judge(config: str, placement: Placement) -> tuple[int, int]:
 
 
 def _text_peak(sizes: Sizes, work: Work, precision: Precision) -> int:
-    model = ghosts.model(sizes, "text_encoder", precision.text_encoder, layers=1)
-    ids = torch.zeros(1, work.text_tokens, dtype=torch.long, device="meta")
+    return _traced_text(ghosts.model(sizes, "text_encoder", precision.text_encoder, layers=1), work.text_tokens)
+
+
+@lru_cache(maxsize=64)
+def _traced_text(model: Any, tokens: int) -> int:
+    ids = torch.zeros(1, tokens, dtype=torch.long, device="meta")
     return trace(lambda: model(ids)).peak_bytes
 
 

@@ -23,7 +23,7 @@ from stbench.errors import UserError, did_you_mean
 from stbench.planning.work import SETUPS, Kind, Order, Room, StageWork
 from stbench.story import Story
 from storymem import condition, conditioning, denoise, ghosts
-from storymem.cost import Precision, StepCost, Work, step_cost
+from storymem.cost import Precision, Work, step_cost
 from storymem.options import MOTION_FRAMES, MemoryOptions, SamplingOptions, parse
 from storymem.peaks import peak
 from storymem.placements import Placement
@@ -83,9 +83,7 @@ class Costs:
         kind: type[SamplingOptions] = MemoryOptions if order.method == "storymem" else SamplingOptions
         self.options = parse(kind, order.options, profile)
         self.published = order.setup == "wan2.2"
-        self._counted: dict[tuple[Work, bool], StepCost] = {}
         self._rooms: dict[Kind, list[Room]] = {}
-        self._calls: dict[tuple[ghosts.Which, bool], int] = {}
         self.sizes = replace(sizes, lora_rank=0, judge=None) if self.published else sizes
         if order.method != "storymem":
             self.sizes = replace(self.sizes, lora_rank=0, judge=None)
@@ -165,7 +163,7 @@ class Costs:
     def _denoise(self, kind: Kind, placement: str) -> StageWork:
         work = self._work(kind)
         adapted = self.sizes.lora_rank > 0 and (kind.memory > 0 or (kind.known > 0 and self.profile.i2v_uses_lora))
-        cost = self._pass(work, adapted=adapted)
+        cost = step_cost(self.sizes, work, guided=False, precision=self._precision, with_adapter=adapted)
         config = getattr(self.sizes, work.base)
         dim, layers = int(config["num_attention_heads"]) * int(config["attention_head_dim"]), int(config["num_layers"])
         attention = 4.0 * layers * dim * cost.tokens * (cost.tokens + work.text_tokens)
@@ -185,18 +183,12 @@ class Costs:
             shared=True,
         )
 
-    def _pass(self, work: Work, *, adapted: bool) -> StepCost:
-        """One pass through a transformer; counted once for all devices and placements."""
-        if (work, adapted) not in self._counted:
-            self._counted[work, adapted] = step_cost(self.sizes, work, guided=False, precision=self._precision, with_adapter=adapted)
-        return self._counted[work, adapted]
-
     def _operations(self, base: ghosts.Which, *, adapted: bool) -> int:
         """Calls of the tensor library in one pass; they do not depend on the size of the picture."""
-        if (base, adapted) not in self._calls:
-            one, two = (_calls_of_pass(self.sizes, base, self._precision.transformer, layers, adapted) for layers in (1, 2))
-            self._calls[base, adapted] = one + (ghosts.blocks_of(self.sizes, base) - 1) * (two - one)
-        return self._calls[base, adapted]
+        config, dtype = getattr(self.sizes, base), self._precision.transformer
+        models = (ghosts.model(self.sizes, base, dtype, layers=layers, with_lora=adapted) for layers in (1, 2))
+        one, two = (_calls_of_pass(model, int(config["in_channels"]), int(config["text_dim"])) for model in models)
+        return one + (ghosts.blocks_of(self.sizes, base) - 1) * (two - one)
 
     def _passes(self, *, from_text: bool) -> tuple[int, int]:
         """Passes through a transformer, and experts that take their turn on the device."""
@@ -288,11 +280,10 @@ def _counted(call: Callable[[], Any]) -> Count:
     return float(flops.get_total_flops()), float(trace(call).moved_bytes), calls.number
 
 
-def _calls_of_pass(sizes: Sizes, base: ghosts.Which, dtype: str, layers: int, adapted: bool) -> int:
-    """Calls in a pass through a transformer of so many blocks, of the smallest picture."""
-    config, model = getattr(sizes, base), ghosts.model(sizes, base, dtype, layers=layers, with_lora=adapted)
-    latents = torch.empty(1, int(config["in_channels"]), 1, 2, 2, device="meta")
-    text = torch.empty(1, 1, int(config["text_dim"]), device="meta")
+@lru_cache(maxsize=64)
+def _calls_of_pass(model: Any, channels: int, text_dim: int) -> int:
+    """Calls in a pass through a transformer of a few blocks, of the smallest picture."""
+    latents, text = torch.empty(1, channels, 1, 2, 2, device="meta"), torch.empty(1, 1, text_dim, device="meta")
     with torch.no_grad(), _Calls() as calls:
         denoise.predict(model, latents, torch.zeros((), device="meta"), text)
     return calls.number
