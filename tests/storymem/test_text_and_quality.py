@@ -13,7 +13,7 @@ from stbench.encoders import ENCODERS
 from stbench.errors import UserError
 from storymem import checkpoints, text
 from storymem.method import StoryMem
-from storymem.quality import QUALITY, THRESHOLDS, contrast_score
+from storymem.quality import QUALITY, THRESHOLDS, contrast_score, sharpness_score
 
 
 def test_padding_is_zero_and_attends_as_zero(tiny_model: Path) -> None:
@@ -41,6 +41,26 @@ def test_blank_and_noise_score_nothing_a_drawing_does() -> None:
     assert scores[0] == 0
     assert scores[1] < 1
     assert scores[2] > 5
+
+
+def test_sharpness_sees_blur_and_neither_light_nor_scene() -> None:
+    from PIL import Image, ImageFilter
+
+    from stbench.suites import load_suite
+    from stbench.world.render import render_shot
+    from stbench.world.spec import ShotTruth
+
+    truths = [shot.truth for story in load_suite("world-mini").stories for shot in story.shots]
+    frames = np.stack([render_shot(ShotTruth.from_json(dict(truth or {}))).frames[0] for truth in truths])
+    blurred = np.stack([np.asarray(Image.fromarray(frame).filter(ImageFilter.BoxBlur(1))) for frame in frames])
+    sharp, soft = sharpness_score(frames), sharpness_score(blurred)
+    limit = THRESHOLDS["sharpness"]
+    assert sharp.min() > limit > soft.max()  # every scene passes as it is drawn, and none once it is blurred
+    np.testing.assert_allclose(sharpness_score(frames // 2 + 20), sharp, rtol=0.05)
+    noise = np.random.default_rng(0).integers(0, 256, (48, 80, 1), np.uint8).repeat(3, axis=2)
+    assert sharpness_score(np.stack([np.full_like(noise, 120), noise])).max() < limit
+    assert QUALITY.get("sharpness").load("cpu").quality(frames).tolist() == sharp.tolist()
+    assert len({QUALITY.get(name).digest() for name in ("contrast", "sharpness", "none")}) == 3
 
 
 def test_the_aesthetic_head_judges_when_its_threshold_is_given(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
