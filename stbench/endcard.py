@@ -56,13 +56,13 @@ def score_table(lines: Iterable[Aggregate]) -> Any:
     """A rich table: metric, unit, n scored/expected, mean, interval by story; at most 80 columns wide."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
-    table.add_column("metric", no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
+    table.add_column("metric", overflow="fold")  # where it is narrow, names are folded and no number is cut
     table.add_column("", no_wrap=True)
-    table.add_column("unit", no_wrap=True)
+    table.add_column("unit", overflow="fold")
     table.add_column("n", justify="right", no_wrap=True)
     table.add_column("mean", justify="right", no_wrap=True)
-    table.add_column("95% CI (by story)", no_wrap=True)
+    table.add_column("95% CI, by story", no_wrap=True)
     for line in lines:
         mean = "none" if line.mean is None else f"{line.mean:.3f}"
         interval = "" if line.low is None or line.high is None else f"{line.low:.3f} .. {line.high:.3f}"
