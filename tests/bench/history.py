@@ -1,12 +1,13 @@
 """Micro-benchmarks over time: is the newest run slower than those before, and since when?
 
     pytest tests/bench/micro/bench_*.py --benchmark-only --benchmark-storage=file://runs/bench --benchmark-autosave
-    python tests/bench/history.py runs/bench [--limit 2.0] [--json]
+    python tests/bench/history.py runs/bench [--limit 2.0] [--any-machine] [--json]
 
 Reads what pytest-benchmark saved, prints a table and writes `runs/bench/index.html` (steps marked by the rule of `stbench trend`). The
 value is the fastest round: other work on the machine makes rounds slower, never faster. Compared is the newest run with the median of the
-earlier ones on the same machine and processor. Exits with 1 if a benchmark takes more than `limit` times as long, has vanished, or has no
-finite value. Limits are wide on purpose: this catches blunders, and the page shows the rest.
+earlier ones on the same machine and processor, or with `--any-machine` (for CI, where each run gets another one) on the same processor.
+Exits with 1 if a benchmark takes more than `limit` times as long, has vanished since the last of them, or has no finite value.
+Limits are wide on purpose: this catches blunders, and the page shows the rest.
 """
 
 from __future__ import annotations
@@ -36,20 +37,21 @@ class Saved:
     seconds: dict[str, float]
 
 
-def read_saved(folder: Path) -> list[Saved]:
-    """All saved runs below a folder, oldest first."""
-    found = [_saved(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.rglob("*.json"))]
+def read_saved(folder: Path, *, any_machine: bool = False) -> list[Saved]:
+    """All saved runs below a folder, oldest first; with `any_machine` their kind is the processor alone."""
+    found = [_saved(path, json.loads(path.read_text(encoding="utf-8")), any_machine) for path in sorted(folder.rglob("*.json"))]
     return sorted(found, key=lambda one: one.started)
 
 
-def _saved(path: Path, data: dict[str, Any]) -> Saved:
-    cpu = data["machine_info"].get("cpu", {})
+def _saved(path: Path, data: dict[str, Any], any_machine: bool) -> Saved:
+    machine = data["machine_info"]
+    processor = machine.get("cpu", {}).get("brand_raw", "")
     commit = str(data.get("commit_info", {}).get("id") or "")[:12]
     return Saved(
         name=path.stem,
         label=f"{commit}{'+' * bool(data.get('commit_info', {}).get('dirty'))}" or path.stem,
         started=datetime.fromisoformat(data["datetime"]).timestamp(),
-        kind=f"{data['machine_info'].get('node')} {cpu.get('brand_raw', '')}".strip(),
+        kind=processor if any_machine else f"{machine.get('node')} {processor}".strip(),
         seconds={bench["fullname"].partition("micro/")[2]: float(bench["stats"]["min"]) for bench in data["benchmarks"]},
     )
 
@@ -76,7 +78,7 @@ def compare(saved: list[Saved], limit: float) -> list[tuple[str, float | None, f
     *before, now = saved
     same = [one for one in before if one.kind == now.kind]
     rows = []
-    for name in dict.fromkeys([*(name for one in same for name in one.seconds), *now.seconds]):
+    for name in dict.fromkeys([*(same[-1].seconds if same else ()), *now.seconds]):
         earlier = [one.seconds[name] for one in same if name in one.seconds]
         base = statistics.median(earlier) if earlier else None
         value = now.seconds.get(name)
@@ -99,9 +101,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--limit", type=float, default=2.0)
+    parser.add_argument("--any-machine", action="store_true", help="compare what ran on the same processor, on whichever machine")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    saved = read_saved(options.folder)
+    saved = read_saved(options.folder, any_machine=options.any_machine)
     if not saved:
         sys.exit(f"{options.folder} holds no saved benchmarks")
     rows = compare(saved, options.limit)

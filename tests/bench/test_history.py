@@ -48,6 +48,16 @@ def test_another_machine_is_not_compared(history: ModuleType, tmp_path: Path) ->
     save(tmp_path, 1, node="laptop", one=0.001)
     save(tmp_path, 2, node="server", one=1.0)
     assert words(history, tmp_path) == {"one": "new"}
+    (row,) = history.compare(history.read_saved(tmp_path, any_machine=True), 2.0)
+    assert row[1:] == (0.001, 1.0, "SLOWER")
+
+
+def test_what_was_taken_away_on_purpose_fails_once(history: ModuleType, tmp_path: Path) -> None:
+    save(tmp_path, 1, steady=1.0, gone=1.0)
+    save(tmp_path, 2, steady=1.0)
+    assert words(history, tmp_path) == {"steady": "ok", "gone": "VANISHED"}
+    save(tmp_path, 3, steady=1.0)
+    assert words(history, tmp_path) == {"steady": "ok"}
 
 
 def test_the_history_marks_since_when(history: ModuleType, tmp_path: Path) -> None:
