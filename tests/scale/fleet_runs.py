@@ -23,6 +23,8 @@ import sys
 sys.path.insert(0, {plugins!r})
 import fake_methods
 fake_methods.install()
+from stbench.executors import ray_cluster
+ray_cluster.CARRIED += ("FAKE_SLEEP", "FAKE_LOG")  # a cluster that was there before does not have them
 if __name__ == "__main__":
     from stbench.cli import main
     main()
@@ -88,6 +90,8 @@ class Place:
 
     def asked(self) -> Counter[str]:
         """How often the method was asked for each shot."""
+        if not self.log.exists():
+            return Counter()
         return Counter(line.rsplit(" ", 2)[0] for line in self.log.read_text().splitlines())
 
 
