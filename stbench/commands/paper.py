@@ -116,7 +116,7 @@ def _write(wanted: Wanted, number: int, missing: dict[str, str]) -> dict[str, An
     for line in (*sentences, *conditions, *(f"Not measured: {name}: {textwrap.shorten(why, SHOWN)}" for name, why in mine.items())):
         print(textwrap.fill(line.replace("`", ""), WIDTH, initial_indent="  ", subsequent_indent="    "), file=sys.stderr)
     for name, path in paths.items():
-        print(f"{name.replace('_', ' '):<13} {path}", file=sys.stderr)
+        print(f"{name.replace('_', ' '):<14} {path}", file=sys.stderr)
     return {
         "found": sentences,
         "conditions": conditions,
