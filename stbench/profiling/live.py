@@ -1,14 +1,14 @@
 """Film some shots for their times: a run folder of its own, with the device's ceiling measured before and after in the same process.
 
-The stories are the first of a suite, cut off after so many shots. Nothing is scored. A trace is of a shot that is made apart, after the
-timing, so that the profiler slows no shot that counts.
+The stories are the first of a suite, cut off after so many shots; their scripts stay beside the run folder, in `<run>-scripts`, so that the
+command which the run notes can be repeated (`stbench baseline --aa` does). Nothing is scored. A trace is of a shot that is made apart,
+after the timing, so that the profiler slows no shot that counts.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from stbench.claim import locked
 from stbench.config import RunConfig, check_device, default_out, resolve_device
 from stbench.errors import UserError
+from stbench.files import make_folder
 from stbench.journal import Journal
 from stbench.methods import METHODS, FinishedShot, ShotRequest
 from stbench.profiling.ceiling import measure_ceiling
@@ -55,24 +56,24 @@ def film(wanted: Filming, display: Display) -> RunFolder:
 
     device = resolve_device(check_device(wanted.device))
     out = wanted.out or _free_name(wanted)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError("is not empty", where=str(out), expected="a new folder: a profile times shots that it makes itself")
+    for place in (out, scripts_of(out)):
+        if place.exists() and (not place.is_dir() or any(place.iterdir())):
+            raise UserError("is not empty", where=str(place), expected="a new folder: a profile times shots that it makes itself")
     METHODS.get(wanted.method).from_options(model=wanted.model, options=wanted.options)  # a mistake is told before the ceiling is measured
     ceilings = [measure_ceiling(device)]
-    with tempfile.TemporaryDirectory() as folder:
-        suite = Path(folder) / Path(wanted.suite).stem
-        _write_scripts(suite, wanted)
-        config = RunConfig(
-            method=wanted.method,
-            suite=str(suite),
-            model=wanted.model,
-            seed=wanted.seed,
-            options=wanted.options,
-            out=out,
-            device=device,
-            score=False,
-        )
-        run(config, display)
+    suite = scripts_of(out) / Path(wanted.suite).stem
+    _write_scripts(suite, wanted)
+    config = RunConfig(
+        method=wanted.method,
+        suite=str(suite),
+        model=wanted.model,
+        seed=wanted.seed,
+        options=wanted.options,
+        out=out,
+        device=device,
+        score=False,
+    )
+    run(config, display)
     ceilings.append(measure_ceiling(device))
     with locked(out), closing(Journal(RunFolder.open(out).timing_path, time.time)) as timing:
         for ceiling in ceilings:
@@ -83,16 +84,21 @@ def film(wanted: Filming, display: Display) -> RunFolder:
 def _free_name(wanted: Filming) -> Path:
     usual = default_out(method=wanted.method, suite="profile", model=wanted.model, seed=wanted.seed, identity_digest=None)
     names = itertools.chain([usual], (usual.with_name(f"{usual.name}-{number}") for number in itertools.count(2)))
-    return next(name for name in names if not name.exists())
+    return next(name for name in names if not name.exists() and not scripts_of(name).exists())
+
+
+def scripts_of(out: Path) -> Path:
+    """Where the scripts of a profile's run are, the suite's name below."""
+    return out.with_name(f"{out.name}-scripts")
 
 
 def _write_scripts(folder: Path, wanted: Filming) -> None:
     """The first stories of the suite, the last one cut off, as scripts."""
-    folder.mkdir()
     left = wanted.shots
     suite = load_suite(wanted.suite)
     if suite.shots < left:
         raise UserError(f"{left} shots are asked for, and the suite {wanted.suite} has {suite.shots}", where="--shots")
+    make_folder(folder)
     for story in suite.stories:
         if left > 0:
             (folder / f"{story.id}.json").write_text(json.dumps(script_of(story, story.shots[:left])), encoding="utf-8")

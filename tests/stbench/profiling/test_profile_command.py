@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from stbench.gating.noise import command_of
 from stbench.profiling import live
 from stbench.profiling.ceiling import Ceiling, measure_ceiling
 from stbench.profiling.live import script_of
+from stbench.store import RunFolder
 from stbench.story import parse_story
 
 
@@ -39,6 +41,17 @@ def test_a_live_profile_films_so_many_shots_with_the_ceiling_before_and_after(fi
     assert {stage["name"] for stage in found["stages"]} >= {"denoise", "video_encode"}
     assert (tmp_path / "live" / "profile" / "index.html").is_file()
     assert film("check", "live").code == 0, "a profile leaves the run valid"
+
+
+def test_the_run_of_a_live_profile_can_be_repeated_for_its_noise(film, scripts, quick_ceiling, fake, tmp_path):
+    assert film("profile", "--method", "fake", "--suite", scripts, "--shots", "3", "--out", "live", "--device", "cpu", "--json").code == 4
+    run = RunFolder.open(tmp_path / "live")
+    assert film(*command_of(run), "--out", "again").code == 0
+    shots = [
+        [record.shot_key for part in one.story_records() for record in part.records] for one in (run, RunFolder.open(tmp_path / "again"))
+    ]
+    assert shots[0] == shots[1]
+    assert len(shots[0]) == 3
 
 
 def test_a_live_profile_never_times_shots_that_were_there(film, scripts, quick_ceiling, tmp_path):
