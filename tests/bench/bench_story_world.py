@@ -42,6 +42,7 @@ ABLATIONS = (  # name → options
     ("S = 0", ("positions.stride=0",)),
     ("S = 1", ("positions.stride=1",)),
     ("S = 10", ("positions.stride=10",)),
+    ("sharp keyframes", ("quality=sharpness",)),
     ("release-2025-12", ("variant=release-2025-12",)),
 )
 RANKS = (4, 16, 32)  # the adapter cut to these, see lora_ranks.py
