@@ -103,7 +103,7 @@ class RayFleet:
             return
         except RayError as error:
             self._remove(worker)
-            yield Lost(worker=worker, reason=" ".join(str(error).split()).partition(".")[0][:120])
+            yield Lost(worker=worker, reason=in_short(str(error)))
             return
         if isinstance(message, Ready | Ended | Busy | Refused):
             self._heard.pop(worker, None)  # nothing more is coming until it is asked again
@@ -149,6 +149,20 @@ class Actor:
         """Begin no new shot."""
         if self._worker is not None:
             self._worker.halt.set(reason)
+
+
+def in_short(text: str) -> str:
+    """Why Ray lost an actor, in a line: its first sentence, or what stopped the actor while it started.
+
+    Example:
+        >>> in_short("The actor died unexpectedly before finishing this task. Its node ...")
+        'The actor died unexpectedly before finishing this task'
+        >>> in_short("The actor died because of an error raised in its creation task, ray::Actor()\\n  File x\\nValueError: no a.b")
+        'ValueError: no a.b'
+    """
+    if "creation task" in text:
+        return text.strip().splitlines()[-1][:120]
+    return " ".join(text.split()).partition(".")[0][:120]
 
 
 def _connect(size: int, address: str | None) -> Any:

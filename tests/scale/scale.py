@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fleet_runs import Place, killed_run
+from fleet_runs import PLUGINS, Place, killed_run
 
 HERE = Path(__file__).resolve().parent
 EFFICIENCY, OVERHEAD_S, MEMORY_MIB = 0.95, 0.020, 64
@@ -192,7 +192,7 @@ class cluster:  # noqa: N801 (used like a function, in a `with`)
     def __enter__(self) -> tuple[str, Callable[[], None]]:
         from ray.cluster_utils import Cluster
 
-        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "180"}
+        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "180", "PYTHONPATH": str(PLUGINS)}
         memory = {"object_store_memory": 80 * 2**20}
         self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False, **memory})
         node = [self._cluster.add_node(num_cpus=2, **memory)]
