@@ -152,12 +152,12 @@ class Actor:
 
 
 def in_short(text: str) -> str:
-    """Why Ray lost an actor, in a line: its first sentence, or what stopped the actor while it started.
+    r"""Why Ray lost an actor, in a line: its first sentence, or what stopped the actor while it started.
 
     Example:
         >>> in_short("The actor died unexpectedly before finishing this task. Its node ...")
         'The actor died unexpectedly before finishing this task'
-        >>> in_short("The actor died because of an error raised in its creation task, ray::Actor()\\n  File x\\nValueError: no a.b")
+        >>> in_short("The actor died because of an error raised in its creation task, ray::Actor()\n  File x\nValueError: no a.b")
         'ValueError: no a.b'
     """
     if "creation task" in text:
