@@ -17,7 +17,7 @@ import torch
 from storymem.positions import STRIDE
 from storymem.training.memory import RANK
 
-STEPS = {"vae": 2200, "base": 12600, "decoder": 2400, "memory": 7300}
+STEPS = {"vae": 2200, "base": 15600, "decoder": 2400, "memory": 15400}
 
 
 @dataclass(frozen=True, kw_only=True)
