@@ -155,9 +155,9 @@ def write_json_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     write_bytes(path, text.encode("utf-8", "surrogatepass"))
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Delete what a killed process left half-written in a folder of ours; only names with our own prefix."""
-    if folder.is_dir():
-        for path in folder.iterdir():
+def remove_temporaries(*folders: Path) -> None:
+    """Delete what a killed process left half-written in folders of ours; only names with our own prefix."""
+    for folder in folders:
+        for path in folder.iterdir() if folder.is_dir() else ():
             if path.name.startswith(TEMP_PREFIX) and path.is_file():
                 path.unlink(missing_ok=True)

@@ -151,6 +151,7 @@ def run(config: RunConfig, display: Display, *, now: Callable[[], float] = time.
             if fetched := fetch_all(config.mirror, folder, now):
                 display.notes([f"{fetched} shots fetched from {config.mirror}"])
             outcomes = _film(config, method, folder, display, resumed=there is not None, now=now)
+            remove_temporaries(*_shot_folders(folder))  # of workers that were killed meanwhile
             _finish_manifest(folder, outcomes, now)
             push_rest(config.mirror, folder, now)
             _measure_spread(config, method, folder, display, now)
@@ -195,15 +196,16 @@ def _nothing_to_do(config: RunConfig, display: Display) -> RunOutcome | None:
     return outcome
 
 
+def _shot_folders(folder: RunFolder) -> list[Path]:
+    return [folder.shots_path(story.id) for story in folder.stories]
+
+
 def _film(
     config: RunConfig, method: Method, folder: RunFolder, display: Display, *, resumed: bool, now: Callable[[], float]
 ) -> list[StoryOutcome]:
     manifest = folder.manifest
-    for story in folder.stories:
-        remove_temporaries(folder.shots_path(story.id))
-    report = folder.report_path
-    for place in (folder.path, folder.path / "films", report, *(path for path in report.rglob("*") if path.is_dir())):
-        remove_temporaries(place)
+    reports = [folder.report_path, *(path for path in folder.report_path.rglob("*") if path.is_dir())]
+    remove_temporaries(*_shot_folders(folder), folder.path, folder.path / "films", *reports)
     verified = Verified(folder.path)
     left = {story.id: sum(record is None for _, record in reusable(folder, story, verified=verified)) for story in folder.stories}
     verified.save()

@@ -76,7 +76,8 @@ def test_two_workers_make_what_one_makes_and_again_there_is_nothing_to_do(crew, 
 
 
 def test_a_killed_workers_story_goes_on_elsewhere(crew, alone: dict, tmp_path: Path):
-    done = crew(FAKE_ONCE=f"worker {tmp_path / 'marker'} ant 02_01")
+    torn = tmp_path / "run" / "shots" / "ant" / ".tmp-7-02_01.mp4"  # what it had begun to write
+    done = crew(FAKE_ONCE=f"worker {tmp_path / 'marker'} ant 02_01", FAKE_TORN=str(torn))
     assert done.returncode == 0, done.stderr
     assert "killed by SIGKILL -> ant goes on elsewhere" in done.stderr
     assert "7/7 shots" in done.stderr or "7 made" in done.stderr

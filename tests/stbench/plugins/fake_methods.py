@@ -90,6 +90,8 @@ def strike(what: str, marker: str) -> None:
     """The first time that anybody gets here: hang, kill this worker or its driver, or press Ctrl-C there."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+        if torn := os.environ.get("FAKE_TORN"):  # a file that the victim had begun to write
+            os.close(os.open(torn, os.O_CREAT))
         if what == "hang":
             threading.Event().wait()
         if what == "worker":
