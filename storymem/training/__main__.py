@@ -17,7 +17,7 @@ import torch
 from storymem.positions import STRIDE
 from storymem.training.memory import RANK
 
-STEPS = {"vae": 2200, "base": 15600, "decoder": 2400, "memory": 15400}
+STEPS = {"vae": 2200, "base": 15600, "decoder": 2400, "memory": 12000}
 
 
 @dataclass(frozen=True, kw_only=True)
