@@ -64,7 +64,7 @@ def find_suite(name_or_path: str | Path) -> SuiteFiles:
     known = _known()
     if text in known:
         return read_index(known[text])
-    path = Path(name_or_path)
+    path = Path(name_or_path).expanduser()  # recorded commands say ~ for the home folder
     if path.is_dir():
         return read_index(path) if (path / INDEX).is_file() else folder_files(path)
     if path.exists() or path.suffix == ".json" or "/" in text:

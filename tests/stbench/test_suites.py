@@ -43,6 +43,11 @@ def test_a_folder_or_a_file_is_a_suite(scripts: Path):
     assert [story.id for story in load_suite(scripts / "bee.json").stories] == ["bee"]
 
 
+def test_a_recorded_command_names_a_suite_under_the_home_folder(scripts: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(scripts.parent))
+    assert load_suite(f"~/{scripts.name}").digest == load_suite(scripts).digest
+
+
 def test_the_digest_is_of_the_stories_and_not_of_their_layout(scripts: Path):
     before = load_suite(scripts).digest
     for path in scripts.iterdir():
