@@ -22,12 +22,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from random_encoders import RandomEncoders
 
 from metrics import features as features_module
 from metrics.aesthetic_quality import AestheticQuality
@@ -42,7 +42,6 @@ from metrics.overall_consistency import OverallConsistency
 from metrics.protocols import PROTOCOLS, WORLD
 from metrics.scoring import applicable, score_films
 from metrics.subject_consistency import SubjectConsistency, frame_consistency
-from stbench.encoders import ENCODERS
 from stbench.keys import file_sha256
 from stbench.story import Shot, Story
 from stbench.video import read_mp4, write_mp4
@@ -51,61 +50,6 @@ HEIGHT, WIDTH, FRAMES = 480, 832, 81
 MIB = 2**20
 SUBJECT_FRAMES, SECOND_FRAMES, HALF_FRAMES = 17, 9, 16  # of the shot, so that the bench ends
 LIMITS = {"subject": 1.7, "second": 50.0, "memory": 1024.0, "growth": 32.0, "auto": 4.0, "auto_error": 0.005}
-
-
-def random_net(name: str) -> Any:
-    """A network of full size; seeded."""
-    import torch
-    from open_clip.transformer import QuickGELU, VisionTransformer
-
-    from metrics.encoders.dino_vit import DinoVit, DinoVitConfig
-    from metrics.encoders.viclip_net import Viclip, ViclipConfig
-
-    torch.manual_seed(0)
-    sizes = {"clip-b": (32, 768, 12, 12, 512), "clip-l": (14, 1024, 24, 16, 768)}
-    if name in sizes:
-        patch, width, layers, heads, out = sizes[name]
-        shape = {"image_size": 224, "patch_size": patch, "width": width, "layers": layers, "heads": heads, "output_dim": out}
-        net = VisionTransformer(**shape, mlp_ratio=4.0, act_layer=QuickGELU)
-    else:
-        net = DinoVit(DinoVitConfig()) if name == "dino" else Viclip(ViclipConfig())
-        for parameter in net.parameters():
-            if parameter.ndim > 1:
-                torch.nn.init.normal_(parameter, std=0.02)
-    return net.eval().requires_grad_(False)
-
-
-class Random:
-    """Stands in for the registry of encoders: full-size networks with random weights, made when they are first needed."""
-
-    def __init__(self) -> None:
-        self._made: dict[str, Any] = {}
-
-    def get(self, name: str) -> Any:
-        makers: dict[str, Callable[[], Any]] = {
-            DinoB16.id: lambda: DinoB16(random_net("dino"), "cpu"),
-            ClipB32.id: lambda: ClipB32(random_net("clip-b"), "cpu"),
-            ViclipL14.id: lambda: ViclipL14(random_net("viclip"), "cpu"),
-            LaionAesthetic.id: lambda: LaionAesthetic(random_net("clip-l"), "cpu", np.full(768, 0.1), 5.0),
-        }
-        if name not in makers:
-            return ENCODERS.get(name)
-        return Loader(name, self._made, makers[name])
-
-
-class Loader:
-    """`digest` and `load`, as the registry's classes have them."""
-
-    def __init__(self, name: str, made: dict[str, Any], make: Callable[[], Any]):
-        self._name, self._made, self._make = name, made, make
-
-    def digest(self) -> str:
-        return f"random {self._name}"
-
-    def load(self, device: str) -> Any:
-        if self._name not in self._made:
-            self._made[self._name] = self._make()
-        return self._made[self._name]
 
 
 def stripes(path: Path) -> Path:
@@ -322,7 +266,7 @@ def main() -> int:
         import torch
 
         torch.set_num_threads(options.threads)
-        features_module.ENCODERS = Random()  # type: ignore[assignment]
+        features_module.ENCODERS = RandomEncoders()  # type: ignore[assignment]
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(BENCHES[options.only[0]](shots_of(options.films, Path(folder)), Path(folder))))
         return 0
